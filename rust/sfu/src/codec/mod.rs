@@ -1,0 +1,1 @@
+//! Codec payload headers: what a packet is (parse), and how it becomes part of another sequence (rewrite).

@@ -1,0 +1,1 @@
+//! RTP and RTCP on the wire: headers, header extensions, feedback. Bytes in, values out, and back.

@@ -1,0 +1,1 @@
+//! To viewers: slots, switching, retransmission, pacing and sealing.

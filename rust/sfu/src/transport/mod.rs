@@ -1,0 +1,3 @@
+//! What one peer connection is made of below RTP: demultiplexing, ICE-lite, DTLS, SRTP.
+
+pub mod certificate;
