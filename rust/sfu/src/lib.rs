@@ -10,6 +10,7 @@
 
 pub mod codec;
 pub mod command;
+pub mod encoding;
 pub mod ids;
 pub mod meta;
 pub mod outbox;
