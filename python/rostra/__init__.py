@@ -1,0 +1,3 @@
+"""Rostra: interactive live streaming that people host themselves."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Wire formats: text and bytes to typed values and back."""

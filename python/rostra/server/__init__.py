@@ -1,0 +1,1 @@
+"""Inbound adapters: HTTP and sockets to hub calls and back."""
