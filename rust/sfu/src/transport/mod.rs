@@ -1,3 +1,6 @@
 //! What one peer connection is made of below RTP: demultiplexing, ICE-lite, DTLS, SRTP.
 
 pub mod certificate;
+pub mod classify;
+pub mod ice;
+pub mod stun;
