@@ -178,6 +178,29 @@ impl Sender {
         self.slots.get(usize::from(slot))?.staged()
     }
 
+    /// An encoding is gone for good: the slot lets go of it, and keeps what else it shows or stages.
+    pub fn forget(&mut self, slot: SlotIndex, key: EncodingKey) {
+        let Some(slot) = self.slots.get_mut(usize::from(slot)) else {
+            return;
+        };
+        let rate_before = slot.rate_bps;
+        slot.forget(key);
+        self.rate_bps = self.rate_bps.saturating_sub(rate_before).saturating_add(slot.rate_bps);
+    }
+
+    /// Every encoding that a slot shows or stages, with the slot.
+    pub fn bound(&self) -> impl Iterator<Item = (SlotIndex, EncodingKey)> + '_ {
+        self.slots.iter().flat_map(|slot| {
+            let staged = slot.staged().filter(|key| slot.showing() != Some(*key));
+            slot.showing().into_iter().chain(staged).map(|key| (slot.index, key))
+        })
+    }
+
+    /// The m-line of a slot.
+    pub fn mid(&self, slot: SlotIndex) -> Option<Mid> {
+        self.slots.get(usize::from(slot)).map(|slot| slot.mid)
+    }
+
     /// Queue packet `seq` of an encoding for a slot. `AwaitingKeyFrame` means that nothing can go on before a key frame of it comes.
     pub fn forward(
         &mut self,

@@ -232,6 +232,20 @@ impl Slot {
         self.rate_bps = 0;
     }
 
+    /// An encoding is gone for good. What the slot shows or stages besides stays.
+    pub fn forget(&mut self, key: EncodingKey) {
+        match self.state {
+            SlotState::Staging(staged) if staged.key == key => self.state = SlotState::Idle,
+            SlotState::Live(live) if live.key == key => self.unbind(),
+            SlotState::Switching { live, staged } if staged.key == key => self.state = SlotState::Live(live),
+            SlotState::Switching { live, staged } if live.key == key => {
+                self.unbind();
+                self.state = SlotState::Staging(staged);
+            }
+            SlotState::Idle | SlotState::Staging(_) | SlotState::Live(_) | SlotState::Switching { .. } => {}
+        }
+    }
+
     /// Queue packet `seq` of an encoding, if it is what the slot shows or starts what it is about to show.
     pub fn forward(
         &mut self,

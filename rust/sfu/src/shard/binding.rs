@@ -92,14 +92,14 @@ impl ShardCore {
     }
 
     /// A track is gone: every slot that shows or stages it lets go; what else the slot shows or stages stays.
-    pub(super) fn end_track(&mut self, now: Time, key: TrackKey) {
+    pub(super) fn end_track(&mut self, key: TrackKey) {
         let Some(track) = self.tracks.remove(key) else {
             return;
         };
         for subscriber in &track.subscribers {
             let gone = key.encoding(subscriber.encoding);
             if let Some(transport) = self.transport(subscriber.transport) {
-                transport.sender.forget(now, subscriber.slot, gone);
+                transport.sender.forget(subscriber.slot, gone);
             }
         }
     }

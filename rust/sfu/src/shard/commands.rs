@@ -108,11 +108,11 @@ impl ShardCore {
             dtls.close(now);
             self.control.take_dtls(path, dtls.as_mut());
         }
-        self.remove(now, index, CloseReason::Closed);
+        self.remove(index, CloseReason::Closed);
     }
 
     /// Forget a transport: its tracks leave every slot that shows them.
-    pub(super) fn remove(&mut self, now: Time, index: u32, reason: CloseReason) {
+    pub(super) fn remove(&mut self, index: u32, reason: CloseReason) {
         let Some(transport) = self.transports.get_mut(index as usize).and_then(Option::take) else {
             return;
         };
@@ -127,7 +127,7 @@ impl ShardCore {
             self.tracks.unsubscribe(key, index, slot);
         }
         for key in &transport.tracks {
-            self.end_track(now, *key);
+            self.end_track(*key);
         }
         self.free.push(index);
         self.events.push(Event::TransportClosed {

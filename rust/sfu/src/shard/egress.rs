@@ -169,7 +169,7 @@ impl ShardCore {
                     break;
                 }
                 DtlsOutput::PeerClosed => {
-                    self.remove(now, index, CloseReason::PeerClosed);
+                    self.remove(index, CloseReason::PeerClosed);
                     return;
                 }
                 DtlsOutput::Connected(keys) => {
@@ -231,7 +231,7 @@ impl ShardCore {
             } else {
                 CloseReason::NeverConnected
             };
-            self.remove(now, index, reason);
+            self.remove(index, reason);
             return;
         }
         if transport.phase.is_connected() && !transport.stalled && now.since(alive) >= STALL {
@@ -253,7 +253,7 @@ impl ShardCore {
             let result = transport.phase.dtls().map_or(Ok(()), |dtls| dtls.timeout(now));
             match result {
                 Ok(()) => self.pump_dtls(now, index),
-                Err(error) => self.dtls_failed(now, index, &error),
+                Err(error) => self.dtls_failed(index, &error),
             }
         }
     }

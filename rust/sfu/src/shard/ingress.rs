@@ -79,7 +79,7 @@ impl ShardCore {
         let result = dtls.packet(now, bytes);
         match result {
             Ok(()) => self.pump_dtls(now, index),
-            Err(error) => self.dtls_failed(now, index, &error),
+            Err(error) => self.dtls_failed(index, &error),
         }
         Ok(())
     }
@@ -176,7 +176,6 @@ impl ShardCore {
         wanted.clear();
         let result = self.feedback(now, index, compound, &mut wanted);
         for key in wanted.drain(..) {
-            self.stats.key_frame_requests_in += 1;
             self.request_key_frame(now, key);
         }
         self.scratch.requests = wanted;
@@ -230,11 +229,11 @@ impl ShardCore {
         }
     }
 
-    pub(super) fn dtls_failed(&mut self, now: Time, index: u32, error: &dtls::DtlsError) {
+    pub(super) fn dtls_failed(&mut self, index: u32, error: &dtls::DtlsError) {
         let reason = match error {
             dtls::DtlsError::FingerprintMismatch => CloseReason::FingerprintMismatch,
             dtls::DtlsError::Failed(_) => CloseReason::DtlsFailed,
         };
-        self.remove(now, index, reason);
+        self.remove(index, reason);
     }
 }

@@ -122,14 +122,14 @@ impl ShardCore {
 
     /// Obey an order. A refused one leaves an [`Event::Rejected`] and changes nothing else.
     pub fn command(&mut self, now: Time, command: Command) {
-        self.guarded(now, |shard| shard.obey(now, command));
+        self.guarded(|shard| shard.obey(now, command));
     }
 
     /// Take a datagram in.
     pub fn datagram(&mut self, now: Time, datagram: Datagram<'_>) {
         self.stats.packets_in += 1;
         self.stats.bytes_in += datagram.bytes.len() as u64;
-        self.guarded(now, |shard| {
+        self.guarded(|shard| {
             if let Err(reason) = shard.receive(now, datagram) {
                 shard.stats.dropped.add(reason);
             }
@@ -144,7 +144,7 @@ impl ShardCore {
                 .and_then(Option::as_ref)
                 .is_some_and(|transport| transport.armed == Some(at))
         }) {
-            self.guarded(now, |shard| shard.serve(now, index));
+            self.guarded(|shard| shard.serve(now, index));
         }
         if now >= self.next_stats {
             self.next_stats = now + STATS_EVERY;
@@ -163,7 +163,7 @@ impl ShardCore {
     /// Write datagrams that may leave now into `out`, as many as fit. `true`: call again after emptying it.
     pub fn transmit(&mut self, now: Time, out: &mut Outbox) -> bool {
         let mut more = false;
-        self.guarded(now, |shard| more = shard.fill(now, out));
+        self.guarded(|shard| more = shard.fill(now, out));
         more
     }
 
@@ -184,12 +184,12 @@ impl ShardCore {
     }
 
     /// A bug of ours costs the transport that it shows up in, never the shard.
-    fn guarded(&mut self, now: Time, work: impl FnOnce(&mut Self)) {
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
         self.serving = None;
         if catch_unwind(AssertUnwindSafe(|| work(self))).is_err()
             && let Some(index) = self.serving.take()
         {
-            self.remove(now, index, CloseReason::Bug);
+            self.remove(index, CloseReason::Bug);
         }
     }
 
