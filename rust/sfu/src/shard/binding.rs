@@ -5,7 +5,7 @@ use super::ShardCore;
 use crate::command::{Event, RefusalCode};
 use crate::encoding::{EncodingKey, Encodings};
 use crate::ids::{Mid, TrackId, TransportId};
-use crate::receive::{Subscriber, TrackKey};
+use crate::receive::{Subscriber, Track, TrackKey};
 use crate::time::Time;
 
 /// A slot whose binding changed while a packet was handed out.
@@ -56,7 +56,7 @@ impl ShardCore {
         self.serving = Some(index);
         let track_key = self.tracks.by_id(track).ok_or(RefusalCode::UnknownTrack)?;
         let source = self.tracks.get(track_key).ok_or(RefusalCode::UnknownTrack)?;
-        let key = source.best_encoding(track_key, now);
+        let key = best_encoding(track_key, source);
         let before = self.bound(index, slot);
         let transport = self
             .transports
@@ -108,21 +108,14 @@ impl ShardCore {
     pub(super) fn reconcile(&mut self, index: u32, slot: u16, before: Bound) {
         let after = self.bound(index, slot);
         for key in before.keys().filter(|key| !after.has(*key)) {
-            self.tracks.unsubscribe(key, index, slot);
+            self.tracks.unsubscribe(key, subscriber(key, index, slot));
         }
         for key in after.keys().filter(|key| !before.has(*key)) {
-            self.tracks.subscribe(
-                key,
-                Subscriber {
-                    transport: index,
-                    slot,
-                    encoding: key.encoding,
-                },
-            );
+            self.tracks.subscribe(key, subscriber(key, index, slot));
         }
         if let Some(key) = after.showing.filter(|key| before.showing != Some(*key)) {
             self.stats.switches += 1;
-            let track = self.tracks.get(TrackKey::of(key)).map(|track| track.id);
+            let track = self.tracks.get(key.into()).map(|track| track.id);
             let viewer = self.transports.get(index as usize).and_then(Option::as_deref);
             if let (Some(track), Some(viewer)) = (track, viewer)
                 && let Some(mid) = viewer.sender.mid(slot)
@@ -138,7 +131,7 @@ impl ShardCore {
 
     /// Ask the publisher of an encoding for a key frame; its arbiter decides whether and when.
     pub(super) fn request_key_frame(&mut self, now: Time, key: EncodingKey) {
-        let Some(owner) = self.tracks.get(TrackKey::of(key)).map(|track| track.owner) else {
+        let Some(owner) = self.tracks.get(key.into()).map(|track| track.owner) else {
             return;
         };
         let Some(&index) = self.by_id.get(&owner) else {
@@ -169,4 +162,19 @@ impl ShardCore {
         }
         self.scratch.requests = wanted;
     }
+}
+
+pub(super) fn subscriber(key: EncodingKey, transport: u32, slot: u16) -> Subscriber {
+    Subscriber {
+        transport,
+        slot,
+        encoding: key.encoding,
+    }
+}
+
+/// The highest encoding that flows; the lowest, which publishers keep up longest, while none does.
+fn best_encoding(key: TrackKey, track: &Track) -> EncodingKey {
+    let flows = |index: u8| track.encoding(index).and_then(|encoding| encoding.view()).is_some_and(|view| view.rate_bps > 0);
+    let count = track.encodings().len() as u8;
+    key.encoding((0..count).rev().find(|index| flows(*index)).unwrap_or(0))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::transport::{Phase, Transport};
+use super::binding::subscriber;
 use super::{MAX_TRANSPORTS, ShardCore};
 use crate::command::{
     CloseReason, CodecSpec, Command, Event, Kind, MAX_CODECS, MAX_FINGERPRINTS, MAX_MEDIA, RefusalCode, SlotSpec,
@@ -124,7 +125,7 @@ impl ShardCore {
             }
         }
         for (slot, key) in transport.sender.bound() {
-            self.tracks.unsubscribe(key, index, slot);
+            self.tracks.unsubscribe(key, subscriber(key, index, slot));
         }
         for key in &transport.tracks {
             self.end_track(*key);

@@ -6,7 +6,6 @@ use super::ShardCore;
 use super::transport::{CONSENT, Phase, STALL};
 use crate::command::{CloseReason, Event};
 use crate::outbox::{Outbox, Path};
-use crate::receive::TrackKey;
 use crate::rtp::rtcp::RtcpWriter;
 use crate::time::Time;
 use crate::transport::dtls::{Dtls, DtlsOutput};
@@ -206,7 +205,7 @@ impl ShardCore {
             .bound()
             .filter(|(slot, key)| transport.sender.staged(*slot) == Some(*key))
             .filter_map(|(slot, key)| {
-                let track = self.tracks.get(TrackKey::of(key))?;
+                let track = self.tracks.get(key.into())?;
                 Some((transport.sender.mid(slot)?, track.id))
             })
             .collect();
