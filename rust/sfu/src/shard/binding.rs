@@ -45,13 +45,7 @@ impl ShardCore {
             })
     }
 
-    pub(super) fn bind(
-        &mut self,
-        now: Time,
-        id: TransportId,
-        mid: Mid,
-        track: TrackId,
-    ) -> Result<(), RefusalCode> {
+    pub(super) fn bind(&mut self, now: Time, id: TransportId, mid: Mid, track: TrackId) -> Result<(), RefusalCode> {
         let (index, slot) = self.slot(id, mid)?;
         self.serving = Some(index);
         let track_key = self.tracks.by_id(track).ok_or(RefusalCode::UnknownTrack)?;
@@ -174,7 +168,12 @@ pub(super) fn subscriber(key: EncodingKey, transport: u32, slot: u16) -> Subscri
 
 /// The highest encoding that flows; the lowest, which publishers keep up longest, while none does.
 fn best_encoding(key: TrackKey, track: &Track) -> EncodingKey {
-    let flows = |index: u8| track.encoding(index).and_then(|encoding| encoding.view()).is_some_and(|view| view.rate_bps > 0);
+    let flows = |index: u8| {
+        track
+            .encoding(index)
+            .and_then(|encoding| encoding.view())
+            .is_some_and(|view| view.rate_bps > 0)
+    };
     let count = track.encodings().len() as u8;
     key.encoding((0..count).rev().find(|index| flows(*index)).unwrap_or(0))
 }

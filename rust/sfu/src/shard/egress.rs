@@ -109,10 +109,7 @@ impl ShardCore {
         let Phase::Connected { srtp_out, .. } = &mut transport.phase else {
             return false;
         };
-        let (nacks, requests) = (
-            transport.receiver.nacks_out,
-            transport.receiver.key_frame_requests_out,
-        );
+        let (nacks, requests) = (transport.receiver.nacks_out, transport.receiver.key_frame_requests_out);
         loop {
             if !out.has_room(MAX_OWN) {
                 return true;

@@ -26,7 +26,7 @@ use crate::receive::Tracks;
 use crate::stats::Stats;
 use crate::time::Time;
 use crate::transport::certificate::Certificate;
-use crate::transport::dtls::DtlsConfig;
+use crate::transport::dtls::{DtlsConfig, DtlsError};
 
 use hash::FastHasher;
 use timers::Timers;
@@ -34,8 +34,8 @@ use transport::Transport;
 
 /// Most transports of one shard. A viewer costs up to 64 KB, so this is 4 GB.
 pub const MAX_TRANSPORTS: usize = 65_536;
-/// Totals leave as an event this often.
-const STATS_EVERY: Duration = Duration::from_secs(1);
+/// Slots that still wait for a key frame ask again this often.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// What a shard is made from.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ pub struct ShardCore {
     control: egress::Control,
     events: Vec<Event>,
     stats: Stats,
-    next_stats: Time,
+    next_renewal: Time,
     /// The transport being served, so that a bug closes that one and no other.
     serving: Option<u32>,
     scratch: Scratch,
@@ -98,9 +98,12 @@ impl std::fmt::Debug for ShardCore {
 
 impl ShardCore {
     /// An empty world.
-    pub fn new(config: ShardConfig) -> Self {
-        Self {
-            dtls: DtlsConfig::new(config.base, &config.certificate),
+    ///
+    /// # Errors
+    /// The DTLS library does not take the certificate.
+    pub fn new(config: ShardConfig) -> Result<Self, DtlsError> {
+        Ok(Self {
+            dtls: DtlsConfig::new(config.base, &config.certificate)?,
             random: config.seed,
             config,
             transports: Vec::new(),
@@ -114,10 +117,10 @@ impl ShardCore {
             control: egress::Control::default(),
             events: Vec::new(),
             stats: Stats::default(),
-            next_stats: Time::ZERO + STATS_EVERY,
+            next_renewal: Time::ZERO + RENEW_EVERY,
             serving: None,
             scratch: Scratch::default(),
-        }
+        })
     }
 
     /// Obey an order. A refused one leaves an [`Event::Rejected`] and changes nothing else.
@@ -146,18 +149,16 @@ impl ShardCore {
         }) {
             self.guarded(|shard| shard.serve(now, index));
         }
-        if now >= self.next_stats {
-            self.next_stats = now + STATS_EVERY;
-            self.renew_requests(now);
-            let stats = Box::new(self.stats());
-            self.events.push(Event::Stats(stats));
+        if now >= self.next_renewal {
+            self.next_renewal = now + RENEW_EVERY;
+            self.guarded(|shard| shard.renew_requests(now));
         }
     }
 
     /// When `timeout` wants to be called next.
     pub fn next_timeout(&self) -> Option<Time> {
-        let timer = self.timers.next().unwrap_or(self.next_stats);
-        Some(timer.min(self.next_stats))
+        let timer = self.timers.next().unwrap_or(self.next_renewal);
+        Some(timer.min(self.next_renewal))
     }
 
     /// Write datagrams that may leave now into `out`, as many as fit. `true`: call again after emptying it.
