@@ -2,5 +2,7 @@
 
 pub mod certificate;
 pub mod classify;
+pub mod dtls;
 pub mod ice;
+pub mod srtp;
 pub mod stun;
