@@ -1,8 +1,7 @@
 //! Pace, header extensions, sender reports, memory.
 
-use super::world::{
-    AUDIO, MS, Source, UNIX_AT_BASE_US, VIDEO, World, assert_contiguous, path, rtx_ssrc, slot_spec, ssrc,
-};
+use super::source::{Source, rtx_ssrc, slot_spec, ssrc};
+use super::world::{AUDIO, MS, UNIX_AT_BASE_US, VIDEO, World, assert_contiguous, path};
 use crate::command::{Codec, ExtensionKind, Kind, SlotSpec};
 use crate::encoding::ClockMap;
 use crate::ids::Mid;

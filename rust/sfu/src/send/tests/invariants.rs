@@ -1,10 +1,12 @@
 //! What holds whatever happens: random loss, reordering, switches, NACKs, restarts, in virtual time.
+#![allow(clippy::disallowed_types)] // The macros of proptest share strategies by `Arc`.
 
 use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::world::{AUDIO, MS, Made, VIDEO, World, ssrc};
+use super::source::{Made, ssrc};
+use super::world::{AUDIO, MS, VIDEO, World};
 use crate::command::Codec;
 use crate::ids::Ssrc;
 

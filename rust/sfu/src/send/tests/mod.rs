@@ -3,5 +3,6 @@
 mod flow;
 mod invariants;
 mod retransmission;
+mod source;
 mod switching;
 mod world;

@@ -1,6 +1,7 @@
 //! NACK, PLI and FIR of a viewer.
 
-use super::world::{MS, Seen, VIDEO, VIDEO_CODECS, World, assert_contiguous, rtx_ssrc, slot_spec, spec, ssrc};
+use super::source::{rtx_ssrc, slot_spec, spec, ssrc};
+use super::world::{MS, Seen, VIDEO, VIDEO_CODECS, World, assert_contiguous};
 use crate::command::{Codec, ExtensionKind, Kind};
 use crate::encoding::EncodingKey;
 use crate::ids::Ssrc;

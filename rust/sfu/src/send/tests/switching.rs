@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{
-    AUDIO, MS, Seen, Source, VIDEO, VIDEO_CODECS, World, assert_contiguous, slot_spec, source_spec, spec, ssrc,
-};
+use super::source::{Source, slot_spec, source_spec, spec, ssrc};
+use super::world::{AUDIO, MS, Seen, VIDEO, VIDEO_CODECS, World, assert_contiguous};
 use crate::command::{Codec, CodecSpec, ExtensionKind, Kind, RefusalCode, SlotSpec};
 use crate::ids::TrackId;
 use crate::meta::Detail;
