@@ -23,6 +23,11 @@ const CODECS: [Codec; 7] = [
 
 #[derive(Clone, Debug)]
 enum Step {
+    /// Packets that the ring still has are offered once more.
+    OfferAgain {
+        source: usize,
+        back: u64,
+    },
     Bind {
         source: usize,
     },
@@ -60,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => prop_oneof![Just(0), 1..40u64, Just(1_500)].prop_map(|millis| Step::Pass { millis }),
         1 => (0..7usize, prop_oneof![-3_000i64..-1_100, 1_100i64..3_000])
             .prop_map(|(source, jump)| Step::Restart { source, jump }),
+        2 => (0..7usize, 0..900u64).prop_map(|(source, back)| Step::OfferAgain { source, back }),
     ]
 }
 
@@ -129,6 +135,14 @@ fn run(world: &mut World, late: &mut Late, step: &Step) {
             source.start = None;
             source.next_seq = source.next_seq.saturating_add_signed(jump);
             late.0.clear();
+        }
+        Step::OfferAgain { source, back } => {
+            let slot = if source < 5 { VIDEO } else { AUDIO };
+            let source = &world.sources.0[source];
+            let Some(newest) = source.ring.newest() else { return };
+            for seq in newest.saturating_sub(back)..=newest {
+                let _ = world.sender.forward(world.now, slot, source.key, &source.view(), seq);
+            }
         }
     }
 }

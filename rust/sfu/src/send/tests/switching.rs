@@ -251,6 +251,17 @@ fn a_late_packet_leaves_under_its_own_number_once() {
 }
 
 #[test]
+fn a_packet_that_is_older_than_the_history_is_dropped() {
+    let mut world = showing_first(&[Codec::Vp8]);
+    let first = world.source(0).ring.newest().unwrap();
+    world.pictures(VIDEO, &[0], 171);
+    let source = &world.sources.0[0];
+    let mut offer = |seq| world.sender.forward(world.now, VIDEO, source.key, &source.view(), seq);
+    assert_eq!(offer(first + 1), Err(DropReason::TooOld));
+    assert_eq!(offer(first + 2), Err(DropReason::Duplicate), "512 are remembered");
+}
+
+#[test]
 fn a_packet_from_before_the_switch_is_dropped() {
     let mut world = World::new(&[Codec::Vp8]);
     world.bind(VIDEO, 0);
