@@ -82,7 +82,7 @@ impl ShardCore {
         }
         self.by_id.insert(id, index);
         self.by_ufrag.insert(spec.local_ufrag, index);
-        self.arm(index);
+        self.arm(now, index);
         Ok(())
     }
 

@@ -104,7 +104,7 @@ impl ShardCore {
         let received = transport.receiver.rtp(now, &mut self.tracks, packet, &header);
         let id = transport.id;
         self.authenticated(now, index);
-        self.arm(index);
+        self.arm(now, index);
         let received = received?;
         self.stats.rtp_in += 1;
         let key = received.key;
@@ -225,7 +225,7 @@ impl ShardCore {
             transport.stalled = false;
             let transport = transport.id;
             self.events.push(Event::TransportResumed { transport });
-            self.arm(index);
+            self.arm(now, index);
         }
     }
 
