@@ -98,7 +98,7 @@ impl Timeline {
             rtp: timestamp,
             from_report: false,
         };
-        let Some(map) = &mut self.map else {
+        let Some(map) = self.map else {
             self.map = Some(by_arrival);
             return false;
         };
@@ -108,10 +108,15 @@ impl Timeline {
             self.report = None;
         }
         // Without a report the packet that took the least time to get here knows best.
-        if restarted || (ahead > 0 && self.report.is_none() && self.map.is_some_and(|map| !map.from_report)) {
+        if restarted || (ahead > 0 && !map.from_report) {
             self.map = Some(by_arrival);
         }
         restarted
+    }
+
+    /// The sender began anew: what is known belongs to another timeline.
+    pub fn restart(&mut self) {
+        *self = Self::new(self.clock_hz);
     }
 
     /// Whether a sender report fits the packets. One that does not is of another timeline, or from a sender that gets them wrong.
@@ -196,10 +201,7 @@ mod tests {
         let mut clock = PublisherClock::default();
         assert!(!clock.sample(Time(1_000_000), NTP_US));
         assert!(clock.sample(Time(2_000_000), NTP_US - 3_600_000_000));
-        assert_eq!(
-            clock.server_time(NTP_US - 3_600_000_000),
-            Some(Time(2_000_000))
-        );
+        assert_eq!(clock.server_time(NTP_US - 3_600_000_000), Some(Time(2_000_000)));
     }
 
     #[test]

@@ -146,7 +146,11 @@ mod tests {
             assert!((least..=least * 5 / 4).contains(wait), "{waits:?}");
         }
         requests.request(last + MIN_INTERVAL, &mut jitter);
-        assert_eq!(requests.due(), Some(last + MIN_INTERVAL), "asked again, it speaks again");
+        assert_eq!(
+            requests.due(),
+            Some(last + MIN_INTERVAL),
+            "asked again, it speaks again"
+        );
     }
 
     #[test]

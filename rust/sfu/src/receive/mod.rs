@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod demux;
+mod feedback;
 pub mod key_frame;
 pub mod nack;
 pub mod rate;

@@ -185,7 +185,9 @@ impl NackList {
     pub fn collect(&mut self, now: Time, out: &mut Vec<u16>) {
         let oldest = self.newest.map_or(0, |newest| (newest + 1).saturating_sub(self.window));
         self.missing.retain(|missing| {
-            missing.seq >= oldest && now.since(missing.found) < MAX_AGE && (missing.tries < MAX_TRIES || missing.due > now)
+            missing.seq >= oldest
+                && now.since(missing.found) < MAX_AGE
+                && (missing.tries < MAX_TRIES || missing.due > now)
         });
         out.extend(
             self.missing
@@ -274,9 +276,15 @@ mod tests {
                     asked.push(due);
                 }
             }
-            assert!(asked.len() <= MAX_TRIES as usize && asked.last() < Some(&ms(1000)), "{asked:?}");
+            assert!(
+                asked.len() <= MAX_TRIES as usize && asked.last() < Some(&ms(1000)),
+                "{asked:?}"
+            );
             for pair in asked.windows(2) {
-                assert!(pair[1].since(pair[0]) >= Duration::from_millis(rtt_ms.max(20) - 1), "{asked:?}");
+                assert!(
+                    pair[1].since(pair[0]) >= Duration::from_millis(rtt_ms.max(20) - 1),
+                    "{asked:?}"
+                );
             }
             assert_eq!(asked.len() == 10, rtt_ms == 5, "{asked:?}");
         }

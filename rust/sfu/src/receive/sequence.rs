@@ -134,7 +134,11 @@ mod tests {
         sequence.media(100);
         assert_eq!(sequence.media(30_000), Step::Stray);
         assert_eq!(sequence.media(101), Step::Newer(65_637));
-        assert_eq!(sequence.media(30_001), Step::Stray, "the probation ended with the good packet");
+        assert_eq!(
+            sequence.media(30_001),
+            Step::Stray,
+            "the probation ended with the good packet"
+        );
     }
 
     #[test]

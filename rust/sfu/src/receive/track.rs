@@ -159,12 +159,7 @@ impl Encoding {
     }
 
     /// Keep a packet. `Ok(true)`: a decoder can start at it, and no newer key frame is known.
-    pub(super) fn store(
-        &mut self,
-        codec: CodecSpec,
-        mut meta: PacketMeta,
-        packet: &[u8],
-    ) -> Result<bool, DropReason> {
+    pub(super) fn store(&mut self, codec: CodecSpec, mut meta: PacketMeta, packet: &[u8]) -> Result<bool, DropReason> {
         if packet.len() > MAX_PACKET {
             return Err(DropReason::TooLarge);
         }
@@ -228,6 +223,10 @@ impl Encoding {
     /// Let silence count: without it the rate of an encoding that stopped would stand for ever.
     pub(super) fn advance_rate(&mut self, now: Time) {
         self.rate.advance(now);
+    }
+
+    pub(super) fn rate_bps(&self) -> u64 {
+        self.rate.bps()
     }
 }
 

@@ -161,7 +161,12 @@ mod tests {
     #[test]
     fn a_report_says_exactly_what_arrived_when() {
         let mut recorder = TransportCcRecorder::default();
-        let arrivals = [(65_533_u16, 1_000_000), (65_535, 1_000_300), (1, 1_003_000), (0, 1_090_000)];
+        let arrivals = [
+            (65_533_u16, 1_000_000),
+            (65_535, 1_000_300),
+            (1, 1_003_000),
+            (0, 1_090_000),
+        ];
         for (seq, at) in arrivals {
             recorder.arrived(Time(at), seq);
         }
