@@ -13,8 +13,8 @@ const MAX_BLOCKS: usize = 31;
 struct Full;
 
 impl Receiver {
-    /// Write what is due. Every datagram begins with a receiver report, as RFC 3550 §6.1 wants of peers that did not negotiate reduced-size
-    /// RTCP. Writes nothing when nothing is due.
+    /// Write what is due. Every datagram begins with a receiver report, as RFC 3550 §6.1 wants of peers that did not negotiate
+    /// reduced-size RTCP. Writes nothing when nothing is due.
     ///
     /// `out` should be empty with room for 1 200 bytes; what does not even fit into an empty datagram is let go.
     pub fn poll_rtcp(&mut self, now: Time, tracks: &mut Tracks, out: &mut RtcpWriter<'_>) -> PolledRtcp {
