@@ -192,6 +192,8 @@ mod tests {
     fn an_old_least_delay_is_forgotten() {
         let mut clock = PublisherClock::default();
         clock.sample(Time(0), 0);
+        clock.sample(Time(5_000_000), 4_980_000);
+        assert_eq!(clock.offset(), Some(0), "20 ms more are queueing");
         clock.sample(Time(20_000_000), 19_990_000);
         assert_eq!(clock.offset(), Some(0));
         clock.sample(Time(40_000_000), 39_990_000);
