@@ -1,15 +1,16 @@
 //! The publisher's clocks on the server's time line, so that viewers get audio and video in sync and in our time.
 //!
-//! Sender reports pin an RTP timestamp to the publisher's wall clock. The wall clock is moved onto ours by one offset per transport, the least
-//! `arrival − NTP` seen lately: it is the one with the least queueing in it, and as audio and video share it their relation stays what
-//! the publisher measured.
+//! Sender reports pin an RTP timestamp to the publisher's wall clock. The wall clock is moved onto ours by one offset per
+//! transport, the least `arrival − NTP` seen lately: it is the one with the least queueing in it, and as audio and video share
+//! it their relation stays what the publisher measured.
 
 use std::time::Duration;
 
 use crate::encoding::ClockMap;
 use crate::time::Time;
 
-/// Half the time that the filter looks back. Long enough to find an empty queue, short enough to follow clocks that drift apart (50 ppm: 1.5 ms).
+/// Half the time that the filter looks back. Long enough to find an empty queue, short enough to follow clocks that drift apart
+/// (50 ppm: 1.5 ms).
 const FILTER_STEP: Duration = Duration::from_secs(15);
 /// Further from the offset, the publisher's wall clock was set.
 const WALL_CLOCK_STEP_US: i64 = 2_000_000;
@@ -119,7 +120,8 @@ impl Timeline {
         *self = Self::new(self.clock_hz);
     }
 
-    /// Whether a sender report fits the packets. One that does not is of another timeline, or from a sender that gets them wrong.
+    /// Whether a sender report fits the packets. One that does not is of another timeline, or from a sender that gets them
+    /// wrong.
     pub fn believes(&self, now: Time, rtp: u32) -> bool {
         self.map.is_some_and(|map| {
             let ahead = rtp.wrapping_sub(map.rtp_at(now, self.clock_hz)) as i32;
@@ -190,6 +192,8 @@ mod tests {
     fn an_old_least_delay_is_forgotten() {
         let mut clock = PublisherClock::default();
         clock.sample(Time(0), 0);
+        clock.sample(Time(5_000_000), 4_980_000);
+        assert_eq!(clock.offset(), Some(0), "20 ms more are queueing");
         clock.sample(Time(20_000_000), 19_990_000);
         assert_eq!(clock.offset(), Some(0));
         clock.sample(Time(40_000_000), 39_990_000);

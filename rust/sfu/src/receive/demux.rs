@@ -1,7 +1,8 @@
-//! Which encoding a packet belongs to (RFC 8843 §9.2, RFC 8852): SSRC, else mid and rid, else a payload type that only one m-line has.
+//! Which encoding a packet belongs to (RFC 8843 §9.2, RFC 8852): SSRC, else mid and rid, else a payload type that only one
+//! m-line has.
 //!
-//! SSRCs belong to one transport: two publishers that chose the same number never meet. What is signalled or learned first holds; a
-//! packet whose mid or rid contradicts that is dropped, so nobody moves an SSRC to another m-line by writing its mid.
+//! SSRCs belong to one transport: two publishers that chose the same number never meet. What is signalled or learned first
+//! holds; a packet whose mid or rid contradicts that is dropped, so nobody moves an SSRC to another m-line by writing its mid.
 
 use std::collections::HashMap;
 

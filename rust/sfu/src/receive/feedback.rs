@@ -13,18 +13,18 @@ const MAX_BLOCKS: usize = 31;
 struct Full;
 
 impl Receiver {
-    /// Write what is due. Every datagram begins with a receiver report, as RFC 3550 §6.1 wants of peers that did not negotiate reduced-size
-    /// RTCP. Writes nothing when nothing is due.
+    /// Write what is due. Every datagram begins with a receiver report, as RFC 3550 §6.1 wants of peers that did not negotiate
+    /// reduced-size RTCP. Writes nothing when nothing is due.
     ///
-    /// `out` should be empty and have room for 1 200 bytes; what does not even fit into an empty datagram is skipped.
+    /// `out` should be empty with room for 1 200 bytes; what does not even fit into an empty datagram is let go.
     pub fn poll_rtcp(&mut self, now: Time, tracks: &mut Tracks, out: &mut RtcpWriter<'_>) -> PolledRtcp {
         if self.wake.is_none_or(|wake| now < wake) {
             return PolledRtcp::default();
         }
         let before = out.len();
         if self.write_due(now, tracks, out).is_err() {
-            // Only progress makes another call worth it.
-            if out.len() > before + EMPTY_REPORT {
+            // Only progress, or an emptier datagram, makes another call worth it.
+            if before > 0 || out.len() > EMPTY_REPORT {
                 self.wake = Some(now);
                 return PolledRtcp { more: true };
             }
@@ -64,6 +64,7 @@ impl Receiver {
         }
         self.blocks.clear();
         let mut next = from;
+        let mut flowing = false;
         for stream in self.streams.iter_mut().skip(from) {
             if self.blocks.len() == MAX_BLOCKS {
                 break;
@@ -71,6 +72,7 @@ impl Receiver {
             next += 1;
             if let Some(encoding) = tracks.encoding_mut(stream.key) {
                 encoding.advance_rate(now);
+                flowing |= encoding.rate_bps() > 0;
             }
             if let (Some(ssrc), Some(reception)) = (stream.ssrc, &mut stream.reception)
                 && reception.is_new()
@@ -80,7 +82,9 @@ impl Receiver {
         }
         if !self.blocks.is_empty() {
             out.receiver_report(self.our_ssrc, &self.blocks);
-            // While packets come, reports go; a packet after silence starts them again.
+        }
+        // Until all rates are down to nothing; the first packet after silence starts anew.
+        if flowing || !self.blocks.is_empty() {
             self.report_due = Some(now + REPORT_INTERVAL);
         }
         if next < self.streams.len() {

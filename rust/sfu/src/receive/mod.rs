@@ -1,7 +1,8 @@
 //! From publishers: demultiplexing, loss recovery, feedback, and the tracks that viewers draw from.
 //!
-//! [`receiver::Receiver`] is the publishing side of one transport and keeps what only the publisher needs (who sends what, what is
-//! missing, what to ask for). [`track::Tracks`] keeps what viewers need: the last packets of each encoding and who wants them.
+//! [`receiver::Receiver`] is the publishing side of one transport and keeps what only the publisher needs (who sends what, what
+//! is missing, what to ask for). [`track::Tracks`] keeps what viewers need: the last packets of each encoding and who wants
+//! them.
 
 pub mod clock;
 pub mod demux;

@@ -11,7 +11,8 @@ pub const MAX_MISSING: usize = 256;
 pub const MAX_TRIES: u32 = 10;
 /// A packet that is missing for longer is too late for viewers' jitter buffers.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// A gap is loss when this many packets behind it have come: reordering by more is rare on the Internet (RFC 5681 §3.2 waits for as many) …
+/// A gap is loss when this many packets behind it have come: reordering by more is rare on the Internet (RFC 5681 §3.2 waits
+/// for as many) …
 const REORDER_PACKETS: u64 = 3;
 /// … or after this time, for the last packets of a picture, which none may follow for long.
 const REORDER_WAIT: Duration = Duration::from_millis(10);
@@ -20,7 +21,8 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 const MIN_SPACING: Duration = Duration::from_millis(20);
 const MAX_RTT: Duration = Duration::from_millis(500);
 
-/// Round-trip time to the publisher, from requests and what they brought. Its reports say nothing of it, as we send it no media.
+/// Round-trip time to the publisher, from requests and what they brought. Its reports say nothing of it, as we send it no
+/// media.
 #[derive(Clone, Copy, Debug)]
 pub struct Rtt(Duration);
 
@@ -36,8 +38,8 @@ impl Rtt {
         self.0 = (self.0 * 7 + sample.min(MAX_RTT)) / 8;
     }
 
-    /// Between one request and the next for the same packet. It grows by a quarter of a round trip with every try, so that ten tries outlast an outage
-    /// of several round trips.
+    /// Between one request and the next for the same packet. It grows by a quarter of a round trip with every try, so that ten
+    /// tries outlast an outage of several round trips.
     fn spacing(&self, tries: u32) -> Duration {
         let spacing = self.0.max(MIN_SPACING);
         spacing + spacing * tries.saturating_sub(1) / 4

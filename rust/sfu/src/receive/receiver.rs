@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::codec::parse;
-use crate::command::{Codec, CodecSpec, Kind, ReceiveSpec};
+use crate::command::{Codec, Kind, ReceiveSpec};
 use crate::encoding::EncodingKey;
 use crate::ids::Ssrc;
 use crate::meta::{Detail, PacketMeta};
@@ -96,12 +96,18 @@ impl Stream {
     }
 }
 
+/// What a packet says of itself, and where it belongs.
+struct Incoming<'a> {
+    header: &'a RtpHeader,
+    extensions: Extensions,
+    payload: Range<usize>,
+    route: Route,
+}
+
 /// A media packet as it was sent first.
 struct Original<'a> {
     packet: &'a [u8],
-    header: &'a RtpHeader,
     payload: Range<usize>,
-    codec: CodecSpec,
     seq: u64,
     /// The newest of the encoding, and no retransmission.
     newest: bool,
@@ -183,10 +189,16 @@ impl Receiver {
         }
         let payload = header.payload(packet)?;
         let route = self.demux.route(header.ssrc, &extensions, header.payload_type)?;
+        let incoming = Incoming {
+            header,
+            extensions,
+            payload,
+            route,
+        };
         let received = if route.rtx {
-            self.retransmission(now, tracks, packet, header, &extensions, payload, &route)
+            self.retransmission(now, tracks, packet, &incoming)
         } else {
-            self.media(now, tracks, packet, header, &extensions, payload, &route)
+            self.media(now, tracks, packet, &incoming)
         };
         if let Some(stream) = self.streams.get(route.stream as usize) {
             self.wake = earliest(self.wake, stream.due());
@@ -199,11 +211,10 @@ impl Receiver {
         now: Time,
         tracks: &mut Tracks,
         packet: &mut [u8],
-        header: &RtpHeader,
-        extensions: &Extensions,
-        payload: Range<usize>,
-        route: &Route,
+        incoming: &Incoming<'_>,
     ) -> Result<Received, DropReason> {
+        let Incoming { header, route, .. } = incoming;
+        let payload = incoming.payload.clone();
         let first_time = self.demux.heard(header.ssrc, route)?;
         let stream = self
             .streams
@@ -216,6 +227,9 @@ impl Receiver {
                 Step::Older(seq) => (seq, false),
                 Step::Restarted { missed, seq } => {
                     stream.restart(tracks, missed);
+                    if let Some(reception) = &mut stream.reception {
+                        reception.unkept();
+                    }
                     stream.nack.restart(missed - 1);
                     if stream.kind == Kind::Video {
                         stream.key_frames.request(now, &mut self.jitter);
@@ -253,13 +267,11 @@ impl Receiver {
         }
         let original = Original {
             packet: packet.get(..payload.end).ok_or(DropReason::RtpMalformed)?,
-            header,
             payload,
-            codec: route.codec,
             seq,
             newest,
         };
-        self.keep(now, tracks, extensions, route, &original)
+        self.keep(now, tracks, incoming, &original)
     }
 
     fn retransmission(
@@ -267,11 +279,10 @@ impl Receiver {
         now: Time,
         tracks: &mut Tracks,
         packet: &mut [u8],
-        header: &RtpHeader,
-        extensions: &Extensions,
-        payload: Range<usize>,
-        route: &Route,
+        incoming: &Incoming<'_>,
     ) -> Result<Received, DropReason> {
+        let Incoming { header, route, .. } = incoming;
+        let payload = incoming.payload.clone();
         let original_seq = rtx::original_seq(packet, &payload)?;
         let stream = self
             .streams
@@ -286,13 +297,11 @@ impl Receiver {
         let restored = rtx::restore(packet, header.header_len, &payload, route.codec.payload_type, ssrc)?;
         let original = Original {
             packet: restored,
-            header,
             payload: header.header_len..payload.end - rtx::OSN_LEN,
-            codec: route.codec,
             seq,
             newest: false,
         };
-        self.keep(now, tracks, extensions, route, &original)
+        self.keep(now, tracks, incoming, &original)
     }
 
     /// A packet came, so nobody has to ask for it, whatever is in it.
@@ -319,16 +328,18 @@ impl Receiver {
         &mut self,
         now: Time,
         tracks: &mut Tracks,
-        extensions: &Extensions,
-        route: &Route,
+        incoming: &Incoming<'_>,
         original: &Original<'_>,
     ) -> Result<Received, DropReason> {
+        let Incoming { header, route, .. } = incoming;
+        let extensions = &incoming.extensions;
+        let codec = route.codec;
         self.noted(now, route, original.seq);
         let payload = original
             .packet
             .get(original.payload.clone())
             .ok_or(DropReason::RtpMalformed)?;
-        let parsed = parse(original.codec.codec, payload, original.header.marker)?;
+        let parsed = parse(codec.codec, payload, header.marker)?;
         let (Ok(payload_at), Ok(payload_len)) = (u16::try_from(original.payload.start), u16::try_from(payload.len()))
         else {
             return Err(DropReason::TooLarge);
@@ -336,11 +347,11 @@ impl Receiver {
         let meta = PacketMeta {
             seq: original.seq,
             arrival: now,
-            timestamp: original.header.timestamp,
+            timestamp: header.timestamp,
             payload_at,
             payload_len,
-            marker: original.header.marker,
-            payload_type: original.codec.payload_type,
+            marker: header.marker,
+            payload_type: codec.payload_type,
             audio_level: extensions.audio_level.map(|(level, _)| level),
             voice: extensions.audio_level.is_some_and(|(_, voice)| voice),
             frame_start: parsed.frame_start,
@@ -355,7 +366,7 @@ impl Receiver {
             .ok_or(DropReason::UnknownSsrc)?;
         let track = tracks.get_mut(stream.key.into()).ok_or(DropReason::UnknownSsrc)?;
         let encoding = track.encoding_mut(stream.key.encoding).ok_or(DropReason::UnknownSsrc)?;
-        let starts = encoding.store(original.codec, meta, original.packet)?;
+        let starts = encoding.store(codec, meta, original.packet)?;
         if original.newest {
             stream.timeline.packet(now, meta.timestamp);
             encoding.set_clock(stream.timeline.map());

@@ -60,6 +60,11 @@ impl Reception {
         }
     }
 
+    /// Count a packet of which nothing is known any more than that it came.
+    pub fn unkept(&mut self) {
+        self.received += 1;
+    }
+
     /// A sender report of the SSRC came.
     pub fn sender_report(&mut self, now: Time, ntp: u64) {
         self.last_report = Some(LastReport {
@@ -82,11 +87,7 @@ impl Reception {
         self.expected_prior = expected;
         self.received_prior = self.received;
         let lost_now = expected_now.saturating_sub(received_now);
-        let fraction_lost = if expected_now == 0 {
-            0
-        } else {
-            (lost_now * 256 / expected_now).min(255) as u8
-        };
+        let fraction_lost = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255) as u8;
         let (last_sr, delay_since_sr) = self.last_report.map_or((0, 0), |report| {
             let delay = u128::from(now.micros_since(report.arrival)) * 65_536 / 1_000_000;
             (report.ntp, u32::try_from(delay).unwrap_or(u32::MAX))

@@ -17,8 +17,8 @@ pub fn original_seq(packet: &[u8], payload: &Range<usize>) -> Result<u16, DropRe
     }
 }
 
-/// Rewrite the packet in place as it was sent first; the result starts [`OSN_LEN`] bytes later, where its header is moved to (shorter than the
-/// payload), and ends with the payload. Header extensions stay as the retransmission had them.
+/// Rewrite the packet in place as it was sent first; the result starts [`OSN_LEN`] bytes later, where its header is moved to
+/// (shorter than the payload), and ends with the payload. Header extensions stay as the retransmission had them.
 pub fn restore<'a>(
     packet: &'a mut [u8],
     header_len: usize,

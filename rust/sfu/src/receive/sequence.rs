@@ -1,7 +1,7 @@
 //! Sequence numbers of one encoding, extended past wraps, strictly growing past restarts and changes of SSRC.
 //!
-//! Viewers know an encoding by one number line. When the publisher restarts its numbers, the line goes on far beyond all that is in the ring,
-//! at the next place whose low 16 bits are the publisher's.
+//! Viewers know an encoding by one number line. When the publisher restarts its numbers, the line goes on far beyond all that
+//! is in the ring, at the next place whose low 16 bits are the publisher's.
 
 use crate::rtp::seq::SeqExtender;
 
@@ -17,8 +17,8 @@ pub enum Step {
     Newer(u64),
     /// At or below the highest.
     Older(u64),
-    /// The publisher restarted its numbers. The packet before this one, number `missed`, arrived too, and was not kept: it might as well have been a
-    /// stray.
+    /// The publisher restarted its numbers. The packet before this one, number `missed`, arrived too, and was not kept: it
+    /// might as well have been a stray.
     Restarted {
         /// Number of the packet that gave the restart away.
         missed: u64,

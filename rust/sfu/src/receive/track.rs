@@ -224,6 +224,10 @@ impl Encoding {
     pub(super) fn advance_rate(&mut self, now: Time) {
         self.rate.advance(now);
     }
+
+    pub(super) fn rate_bps(&self) -> u64 {
+        self.rate.bps()
+    }
 }
 
 /// Packets kept for one encoding of the kind.
@@ -234,8 +238,8 @@ pub(super) fn ring_capacity(kind: Kind) -> usize {
     }
 }
 
-/// H264 parameter sets may come in packets of their own in front of the IDR, with its timestamp (RFC 6184 §8.2.2); then the key frame starts
-/// at the first of them.
+/// H264 parameter sets may come in packets of their own in front of the IDR, with its timestamp (RFC 6184 §8.2.2); then the key
+/// frame starts at the first of them.
 fn first_of_key_frame(ring: &Ring, meta: &PacketMeta) -> u64 {
     let mut start = meta.seq;
     while meta.seq - start < MAX_PARAMETER_PACKETS

@@ -8,7 +8,8 @@ use crate::rtp::rtcp::RtcpWriter;
 use crate::rtp::seq::SeqExtender;
 use crate::time::Time;
 
-/// From the first packet that is not reported yet to its report. Shorter gains nothing for the sender's estimate, longer delays it.
+/// From the first packet that is not reported yet to its report. Shorter gains nothing for the sender's estimate, longer delays
+/// it.
 pub const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// Numbers that are kept. Half a second of 20 Mb/s.
 const WINDOW: u64 = 1024;

@@ -136,26 +136,6 @@ impl ShardCore {
         }
         self.mark_dirty(index);
     }
-
-    /// A slot that still waits for a key frame asks again each second: the arbiter falls silent after a few tries, and the
-    /// viewer does not ask, because it still sees the old picture.
-    pub(super) fn renew_requests(&mut self, now: Time) {
-        let mut wanted = std::mem::take(&mut self.scratch.requests);
-        wanted.clear();
-        for transport in self.transports.iter().flatten() {
-            for (slot, key) in transport.sender.bound() {
-                if transport.sender.staged(slot) == Some(key) && !wanted.contains(&key) {
-                    wanted.push(key);
-                }
-            }
-        }
-        for key in wanted.drain(..) {
-            if self.tracks.encoding(key).is_some() {
-                self.request_key_frame(now, key);
-            }
-        }
-        self.scratch.requests = wanted;
-    }
 }
 
 pub(super) fn subscriber(key: EncodingKey, transport: u32, slot: u16) -> Subscriber {

@@ -16,7 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::command::{CloseReason, Command, Event};
 use crate::encoding::EncodingKey;
@@ -34,8 +34,6 @@ use transport::Transport;
 
 /// Most transports of one shard. A viewer costs up to 64 KB, so this is 4 GB.
 pub const MAX_TRANSPORTS: usize = 65_536;
-/// Slots that still wait for a key frame ask again this often.
-const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// What a shard is made from.
 #[derive(Clone, Debug)]
@@ -77,7 +75,6 @@ pub struct ShardCore {
     control: egress::Control,
     events: Vec<Event>,
     stats: Stats,
-    next_renewal: Time,
     /// The transport being served, so that a bug closes that one and no other.
     serving: Option<u32>,
     scratch: Scratch,
@@ -117,7 +114,6 @@ impl ShardCore {
             control: egress::Control::default(),
             events: Vec::new(),
             stats: Stats::default(),
-            next_renewal: Time::ZERO + RENEW_EVERY,
             serving: None,
             scratch: Scratch::default(),
         })
@@ -149,16 +145,11 @@ impl ShardCore {
         }) {
             self.guarded(|shard| shard.serve(now, index));
         }
-        if now >= self.next_renewal {
-            self.next_renewal = now + RENEW_EVERY;
-            self.guarded(|shard| shard.renew_requests(now));
-        }
     }
 
     /// When `timeout` wants to be called next.
     pub fn next_timeout(&self) -> Option<Time> {
-        let timer = self.timers.next().unwrap_or(self.next_renewal);
-        Some(timer.min(self.next_renewal))
+        self.timers.next()
     }
 
     /// Write datagrams that may leave now into `out`, as many as fit. `true`: call again after emptying it.
