@@ -14,6 +14,7 @@ use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
 use rostra_sfu::stats::Stats;
 use rostra_sfu::time::Time;
 use rostra_sfu::transport::certificate::Certificate;
+use rostra_sfu::transport::dtls::DtlsConfig;
 
 use crate::client::{Client, Heard, Media, Server};
 use crate::link::{Link, LinkConfig};
@@ -125,11 +126,10 @@ impl World {
             sha256: certificate.sha256(),
         };
         let mut shard = ShardCore::new(ShardConfig {
-            base,
+            dtls: DtlsConfig::new(base, &certificate)?,
             unix_at_base_us: 1_700_000_000_000_000,
             seed: scenario.seed,
-            certificate,
-        })?;
+        });
         let tracks = [TrackId(1), TrackId(2)];
         let mut clients = Vec::new();
         for number in 0..=scenario.viewers {
