@@ -57,8 +57,10 @@ pub struct Outcome {
 
 /// Everybody is connected by then; links are perfect before, so that the handshakes' own randomness leaves no trace.
 const START_US: u64 = 3_000_000;
-/// A decoder asks for a key frame when nothing came for this long, as browsers do.
-const ASK_AFTER_US: u64 = 250_000;
+/// A decoder that has never shown anything asks for a key frame after this long, as libwebrtc does.
+const ASK_FIRST_US: u64 = 200_000;
+/// A decoder that stands still asks after this long: until then it trusts in retransmission.
+const ASK_AFTER_US: u64 = 3_000_000;
 
 enum Action {
     ToServer(usize, Vec<u8>),
@@ -284,8 +286,13 @@ impl World {
         if client == PUBLISHER || now_us < START_US {
             return;
         }
-        let waiting_us = self.screens[client - 1].waiting_us(now_us);
-        if waiting_us > ASK_AFTER_US && now_us - self.asked_at_us[client] > ASK_AFTER_US {
+        let screen = &self.screens[client - 1];
+        let patience_us = if screen.first().is_some() {
+            ASK_AFTER_US
+        } else {
+            ASK_FIRST_US
+        };
+        if screen.waiting_us(now_us) > patience_us && now_us - self.asked_at_us[client] > patience_us {
             self.asked_at_us[client] = now_us;
             self.clients[client].request_key_frame(now_us, 0);
         }
