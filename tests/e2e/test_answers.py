@@ -78,7 +78,9 @@ def test_chromium_sends_the_codec_that_was_asked_for(page: Page, codec: Codec) -
 
 
 def test_chromium_keeps_three_rid_encodings(page: Page) -> None:
-    encodings = ", sendEncodings: [{rid: 'l', scaleResolutionDownBy: 4}, {rid: 'm', scaleResolutionDownBy: 2}, {rid: 'h'}]"
+    encodings = (
+        ", sendEncodings: [{rid: 'l', scaleResolutionDownBy: 4}, {rid: 'm', scaleResolutionDownBy: 2}, {rid: 'h'}]"
+    )
     answer = answer_publish(
         offer(page, MEDIA + AUDIO + VIDEO % encodings),
         codec=Codec.VP8,
@@ -173,7 +175,8 @@ def test_chromium_takes_lines_that_it_adds_itself(page: Page) -> None:
           const [session, ...sections] = pc.remoteDescription.sdp.split(/(?=^m=)/m);
           for (const [mid, kind] of [['2', 'video'], ['3', 'audio']]) {
             const template = sections.find(section => section.startsWith('m=' + kind));
-            sections.push(template.replace(/^a=(ssrc|ssrc-group|msid):.*\r\n/gm, '').replace(/^a=mid:.*/m, 'a=mid:' + mid));
+            const bare = template.replace(/^a=(ssrc|ssrc-group|msid):.*\r\n/gm, '');
+            sections.push(bare.replace(/^a=mid:.*/m, 'a=mid:' + mid));
           }
           const sdp = session.replace(/a=group:BUNDLE.*/, 'a=group:BUNDLE 0 1 2 3').replace('a=ice-lite\r\n', '')
             + sections.join('');

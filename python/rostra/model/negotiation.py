@@ -148,7 +148,7 @@ def answer_publish(
     sections: list[MediaDescription] = []
     receive: list[ReceiveSpec] = []
     for media in offer.media:
-        payload = published(media, codec) if media.direction.sends else None
+        payload = published(media, codec) if _is_sent(media) else None
         if payload is None:
             sections.append(_inactive(media, codec))
             continue
@@ -165,7 +165,7 @@ def answer_publish(
                 simulcast=Simulcast(recv=tuple((SimulcastStream(rid),) for rid in rids)) if rids else None,
             )
         )
-    wanted = [media for media in offer.media if media.direction.sends]
+    wanted = [media for media in offer.media if _is_sent(media)]
     _refuse_unless_usable(wanted, {spec.kind for spec in receive}, f"{codec} video or opus audio", "sends")
     _refuse_shared_ssrcs(receive)
     return PublishAnswer(
@@ -198,7 +198,7 @@ def answer_view(
     main: dict[Kind, Mid] = {}
     templates: dict[Kind, tuple[CodecSpec, ...]] = {}
     for media in offer.media:
-        payloads = viewable(media, multiopus=multiopus) if media.direction.receives else []
+        payloads = viewable(media, multiopus=multiopus) if _is_watched(media) else []
         if not payloads:
             sections.append(_inactive(media, None))
             continue
@@ -208,7 +208,7 @@ def answer_view(
         sections.append(_with_slot(accepted, slot, identity.cname, first=slot.kind not in main))
         main.setdefault(slot.kind, slot.mid)
         templates.setdefault(slot.kind, slot.codecs)
-    wanted = [media for media in offer.media if media.direction.receives]
+    wanted = [media for media in offer.media if _is_watched(media)]
     _refuse_unless_usable(wanted, set(main), "a video codec of VP8, VP9, H264 and AV1, or opus audio", "receives")
     return ViewAnswer(
         description=_description(offer, sections, identity, peer),
@@ -220,7 +220,10 @@ def answer_view(
 
 
 def slot_for(template: tuple[CodecSpec, ...], mid: Mid, kind: Kind, ssrcs: Iterator[int]) -> SlotSpec:
-    """A slot with two fresh SSRCs. ``template`` are the codecs of the first accepted m-line of that kind."""
+    """A slot with the next two SSRCs, which nothing else of the transport may use.
+
+    ``template`` are the codecs of the first accepted m-line of that kind (``ViewAnswer.templates``).
+    """
     ssrc = next(ssrcs)
     return SlotSpec(mid, kind, ssrc, next(ssrcs), template)
 
@@ -328,6 +331,14 @@ def _description(
 # --- Sections of the answer -------------------------------------------------------------------------------------
 
 
+def _is_sent(media: MediaDescription) -> bool:
+    return media.direction.sends and not media.is_rejected
+
+
+def _is_watched(media: MediaDescription) -> bool:
+    return media.direction.receives and not media.is_rejected
+
+
 def _mid(media: MediaDescription) -> Mid:
     """The mid of an m-line that ``_peer`` let pass."""
     if media.mid is None:
@@ -424,7 +435,7 @@ def _with_slot(section: MediaDescription, slot: SlotSpec, cname: str, *, first: 
 
 
 def _refuse_unless_usable(wanted: list[MediaDescription], usable: set[Kind], codecs: str, verb: str) -> None:
-    kinds = {Kind(media.kind) for media in wanted if media.kind in ("audio", "video") and not media.is_rejected}
+    kinds = {Kind(media.kind) for media in wanted if media.kind in ("audio", "video")}
     if not kinds:
         raise NegotiationError("no_media", f"The offer has no audio or video m-line that {verb}.")
     if kinds - usable:
