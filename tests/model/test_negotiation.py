@@ -279,7 +279,7 @@ def test_aiortc_names_three_fingerprints_and_all_count() -> None:
         (offering(), "no_media"),
         (offering(video(), ice=None), "no_ice_credentials"),
         (offering(video(), fingerprints=()), "no_fingerprint"),
-        (offering(video(mid=None)), "no_mid"),
+        (offering(replace(video(), mid=None)), "no_mid"),
         (offering(video(), audio(), groups=()), "no_bundle"),
         (offering(video(), audio(), groups=(Group("BUNDLE", (Mid("0"),)),)), "no_bundle"),
         (offering(video(), audio(), groups=(Group("LS", (Mid("0"), Mid("1"))),)), "no_bundle"),
@@ -305,7 +305,7 @@ def test_a_bundled_line_without_its_own_port_is_used() -> None:
 
 
 def test_a_line_that_the_peer_rejected_stays_rejected() -> None:
-    offer = offering(video(), audio(port=0, mid=None), groups=(Group("BUNDLE", (Mid("0"),)),))
+    offer = offering(video(), replace(audio(port=0), mid=None), groups=(Group("BUNDLE", (Mid("0"),)),))
     answer = publish(offer, Codec.VP8)
     rejected = answer.description.media[1]
     assert (rejected.port, rejected.direction) == (0, Direction.INACTIVE)
@@ -419,6 +419,12 @@ def test_multiopus_is_chosen_where_a_publisher_offers_it() -> None:
             ),
         ),
     )
+
+
+def test_multiopus_without_more_than_two_channels_is_not_known() -> None:
+    payloads: list[tuple[int, str, Parameters]] = [(97, "multiopus/48000/2", ()), (111, "opus/48000/2", ())]
+    answer = publish(offering(line("0", Direction.SENDONLY, "audio", payloads)))
+    assert answer.tracks[0].codecs == (CodecSpec(111, Codec.OPUS),)
 
 
 def test_stereo_and_dtx_are_echoed_when_offered() -> None:
@@ -685,6 +691,13 @@ def test_an_extension_is_answered_only_in_the_direction_of_media() -> None:
     assert answered == (Extmap(1, ExtensionKind.MID, Direction.RECVONLY),)
     answered = view(viewing(video(extmaps=(away,)))).description.media[0].extmaps
     assert answered == (Extmap(1, ExtensionKind.MID, Direction.SENDONLY),)
+
+
+def test_an_extension_is_answered_only_on_the_kind_of_line_that_uses_it() -> None:
+    extmaps = (Extmap(1, ExtensionKind.AUDIO_LEVEL), Extmap(2, ExtensionKind.PLAYOUT_DELAY), RID_EXTENSION)
+    picture, sound = publish(offering(video(extmaps=extmaps), audio(extmaps=extmaps)), Codec.VP8).description.media
+    assert picture.extmaps == extmaps[1:]
+    assert sound.extmaps == extmaps[:1]
 
 
 def test_a_viewer_is_answered_no_rids() -> None:

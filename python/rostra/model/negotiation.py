@@ -1,7 +1,8 @@
 """Offer in, answer out (docs/protocol/sdp.md): which codecs, extensions and slots a peer connection gets.
 
 Pure: credentials, ids and SSRCs come in as arguments, and the same arguments give the same answer. What the media
-plane must know is the ``TransportSpec`` of the answer; nothing else of the description matters afterwards.
+plane must know is the ``TransportSpec`` of the answer; nothing else of the description matters afterwards. The file is
+long because an answer and its spec are two views of one decision and must not disagree.
 """
 
 import re
@@ -153,7 +154,7 @@ def answer_publish(
             sections.append(_inactive(media, codec))
             continue
         extmaps = extensions.accept(media)
-        encodings = _encodings(media, groups, payload.spec, extensions.has(ExtensionKind.RID, extmaps))
+        encodings = _encodings(media, groups, payload.spec, _has_rid(extmaps))
         spec = ReceiveSpec(_mid(media), next(tracks), Kind(media.kind), (payload.spec,), encodings)
         receive.append(spec)
         rids = tuple(encoding.rid for encoding in encodings if encoding.rid is not None)
@@ -483,9 +484,9 @@ class _Extensions:
             accepted[kind] = Extmap(extmap.id, extmap.uri, direction)
         return tuple(accepted.values())
 
-    def has(self, kind: ExtensionKind, accepted: tuple[Extmap, ...]) -> bool:
-        """Whether an answered m-line has the extension."""
-        return any(extmap.uri == kind for extmap in accepted)
+
+def _has_rid(extmaps: tuple[Extmap, ...]) -> bool:
+    return any(extmap.uri == ExtensionKind.RID for extmap in extmaps)
 
 
 def _encodings(
