@@ -1,1 +1,22 @@
 //! To viewers: slots, switching, retransmission, pacing and sealing.
+//!
+//! A [`Sender`] is the viewing side of one transport. Its slots own their SSRCs and number spaces for as long as the transport
+//! lives; what a slot shows changes by adding an epoch ([`epoch`]): constant offsets from the numbers of one encoding to those of the
+//! slot. Because the offsets are constant, a packet is never kept twice: a retransmission is made again from the shared ring.
+
+mod epoch;
+mod history;
+mod negotiated;
+mod pacer;
+mod queue;
+mod reports;
+mod rtx;
+mod seal;
+mod sender;
+mod slot;
+
+pub use reports::Feedback;
+pub use sender::{Binding, Forwarded, Sender, SlotIndex};
+
+#[cfg(test)]
+mod tests;

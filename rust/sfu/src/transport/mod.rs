@@ -1,3 +1,8 @@
 //! What one peer connection is made of below RTP: demultiplexing, ICE-lite, DTLS, SRTP.
 
 pub mod certificate;
+pub mod classify;
+pub mod dtls;
+pub mod ice;
+pub mod srtp;
+pub mod stun;

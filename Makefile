@@ -1,0 +1,120 @@
+# Everything that is done with this repository. `make help` lists it.
+# What is missing is installed at the first call; stamps make the second call quick.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run build setup test check e2e sim soak fuzz bench clean wheel requirements format
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMPS := $(VENV)/.stamps
+RUST_SOURCES := $(shell find rust/sfu rust/node rust/python -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml Cargo.lock rust-toolchain.toml
+WEB_SOURCES := $(shell find js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null) package.json package-lock.json
+
+# rustup keeps its toolchains in $$HOME/.rustup. With another HOME they still stand beside the .cargo that holds the cargo on PATH.
+ifneq ($(shell cargo --version >/dev/null 2>&1 && echo works),works)
+  BESIDE := $(abspath $(dir $(shell command -v cargo 2>/dev/null))../../.rustup)
+  ifneq ($(wildcard $(BESIDE)/toolchains),)
+    export RUSTUP_HOME := $(BESIDE)
+  endif
+endif
+
+say = @printf '\033[1m== %s\033[0m\n' "$(1)"
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+run: build ## Set up, build, and serve with a page to try it (ARGS="--http 127.0.0.1:9000")
+	@exec $(VENV)/bin/rostra dev $(ARGS)
+
+build: $(STAMPS)/extension $(STAMPS)/web ## Leave .venv/bin/rostra ready
+
+setup: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/system ## Install what is missing
+
+test: build $(STAMPS)/system $(STAMPS)/tools ## All tests, browsers included
+	$(call say,Rust tests)
+	@cargo test --workspace --quiet
+	$(call say,TypeScript tests)
+	@npm test --silent
+	$(call say,Python and browser tests)
+	@$(PY) -m pytest
+
+check: build ## Formatting, lints, types, layers, stubs
+	$(call say,Rust: rustfmt and clippy)
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(call say,Python: ruff then mypy then import-linter then stubtest)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+	@$(PY) -m mypy.stubtest rostra._media --mypy-config-file pyproject.toml
+	$(call say,TypeScript: tsc and biome)
+	@npm run check --silent
+
+format: $(STAMPS)/python $(STAMPS)/node ## Format everything
+	@cargo fmt --all
+	@$(PY) -m ruff check --fix --quiet . || true
+	@$(PY) -m ruff format --quiet .
+	@npx biome check --write . || true
+
+e2e: build $(STAMPS)/system $(STAMPS)/tools ## Browser tests alone, with the join and switch times printed
+	@$(PY) -m pytest -m e2e -s tests/e2e
+
+sim: ## The simulation on 50 seeds (SEEDS=7 or SEEDS=1-200 chooses)
+	@cargo run --release --quiet -p rostra-sim --bin sim -- $(or $(SEEDS),1-50)
+
+soak: build $(STAMPS)/tools ## 30 minutes of viewers coming and going (MINUTES=30)
+	@$(PY) bench/soak.py --minutes $(or $(MINUTES),30)
+
+fuzz: ## Every fuzz target for SECONDS=60 (T=rtp for one)
+	@SECONDS_EACH=$(or $(SECONDS_EACH),60) bash rust/fuzz/run.sh $(T)
+
+bench: build $(STAMPS)/tools ## Published figures of the media plane
+	@bash bench/run.sh
+
+wheel: $(STAMPS)/web $(STAMPS)/python ## The installable wheel, in dist/
+	$(call say,Building the wheel)
+	@rm -rf dist
+	@$(VENV)/bin/maturin build --release --quiet --out dist
+
+requirements: ## Resolve and hash the Python requirements anew
+	@$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.txt
+
+clean: ## Remove what was built
+	@rm -rf target rust/fuzz/target $(VENV) node_modules js/node_modules web/node_modules js/dist dist python/rostra/static python/rostra/*.so
+
+$(STAMPS)/python: requirements.txt
+	$(call say,Python environment in .venv)
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Rostra needs Python 3.11 or newer as python3" >&2; exit 1; }
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/node: package-lock.json | $(STAMPS)/python
+	$(call say,Node packages)
+	@command -v npm >/dev/null || { echo "Rostra's page is built with Node.js 20 or newer: install node and npm" >&2; exit 1; }
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(STAMPS)/web: $(WEB_SOURCES) $(STAMPS)/node
+	$(call say,SDK and page)
+	@npm run build --silent
+	@touch $@
+
+$(STAMPS)/extension: $(RUST_SOURCES) pyproject.toml $(STAMPS)/python
+	$(call say,Media plane (optimised; the first time takes some minutes))
+	@cargo --version >/dev/null 2>&1 || { echo "Rostra's media plane is built with Rust: install it with rustup (rust-toolchain.toml names the version)" >&2; exit 1; }
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --quiet
+	@touch $@
+
+$(STAMPS)/tools: $(RUST_SOURCES) $(shell find rust/sim rust/load -name '*.rs' -o -name Cargo.toml 2>/dev/null) $(STAMPS)/extension
+	$(call say,Test tools: network emulator and load generator)
+	@cargo build --release --quiet -p rostra-sim -p rostra-load
+	@touch $@
+
+$(STAMPS)/system: scripts/system-packages.sh | $(STAMPS)/python
+	$(call say,System packages)
+	@bash scripts/system-packages.sh
+	@touch $@

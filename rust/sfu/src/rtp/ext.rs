@@ -1,0 +1,249 @@
+//! RTP header extensions (RFC 8285): one map per transport, read on the way in, written on the way out.
+
+use super::bytes::{Put, be16, be24, byte};
+use super::header::{FIXED_LEN, RtpHeader};
+use crate::command::{ExtensionKind, ExtensionSpec};
+use crate::ids::{Mid, Rid, Ssrc};
+
+/// Extension profile of the one-byte form.
+const ONE_BYTE: u16 = 0xbede;
+/// Extension profile of the two-byte form; the low four bits are free.
+const TWO_BYTE: u16 = 0x1000;
+/// Kinds that there are.
+const KINDS: usize = 7;
+/// Most bytes that [`ExtensionMap::write`] ever writes: MID, transport-cc and abs-send-time in two-byte form.
+pub const MAX_OUT_HEADER: usize = FIXED_LEN + 4 + 28;
+
+/// Which extension id means what on one transport.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ExtensionMap {
+    /// By kind; 0 = not negotiated.
+    ids: [u8; KINDS],
+}
+
+/// What the extensions of one packet said. What is missing, malformed or not negotiated is `None`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Extensions {
+    /// The m-line.
+    pub mid: Option<Mid>,
+    /// The encoding.
+    pub rid: Option<Rid>,
+    /// The encoding that this packet repairs.
+    pub repaired_rid: Option<Rid>,
+    /// Transport-wide sequence number.
+    pub transport_cc: Option<u16>,
+    /// Level, 0 (loudest) to 127 −dBov, and the voice activity bit (RFC 6464 §3).
+    pub audio_level: Option<(u8, bool)>,
+    /// 24 bits: seconds modulo 64 in 6.18 fixed point.
+    pub abs_send_time: Option<u32>,
+    /// 24 bits: least and most delay, 12 bits each, in units of 10 ms.
+    pub playout_delay: Option<u32>,
+}
+
+/// The header of a packet to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutHeader {
+    /// Marker bit.
+    pub marker: bool,
+    /// 0–127; the low seven bits are used.
+    pub payload_type: u8,
+    /// Sequence number.
+    pub seq: u16,
+    /// Timestamp.
+    pub timestamp: u32,
+    /// Synchronisation source.
+    pub ssrc: Ssrc,
+    /// The m-line, while the receiver may not know it.
+    pub mid: Option<Mid>,
+    /// Transport-wide sequence number.
+    pub transport_cc: Option<u16>,
+    /// Low 24 bits are written.
+    pub abs_send_time: Option<u32>,
+}
+
+fn place(kind: ExtensionKind) -> usize {
+    match kind {
+        ExtensionKind::Mid => 0,
+        ExtensionKind::Rid => 1,
+        ExtensionKind::RepairedRid => 2,
+        ExtensionKind::TransportCc => 3,
+        ExtensionKind::AbsSendTime => 4,
+        ExtensionKind::AudioLevel => 5,
+        ExtensionKind::PlayoutDelay => 6,
+    }
+}
+
+/// In the order of [`place`].
+const BY_PLACE: [ExtensionKind; KINDS] = [
+    ExtensionKind::Mid,
+    ExtensionKind::Rid,
+    ExtensionKind::RepairedRid,
+    ExtensionKind::TransportCc,
+    ExtensionKind::AbsSendTime,
+    ExtensionKind::AudioLevel,
+    ExtensionKind::PlayoutDelay,
+];
+
+impl ExtensionMap {
+    /// Id 0 is no id. Where an id or a kind comes twice, the first one counts.
+    pub fn new(specs: &[ExtensionSpec]) -> Self {
+        let mut map = Self::default();
+        for spec in specs {
+            if spec.id == 0 || map.ids.contains(&spec.id) {
+                continue;
+            }
+            if let Some(id) = map.ids.get_mut(place(spec.kind)).filter(|id| **id == 0) {
+                *id = spec.id;
+            }
+        }
+        map
+    }
+
+    /// Whether the extension was negotiated.
+    pub fn has(&self, kind: ExtensionKind) -> bool {
+        self.id(kind).is_some()
+    }
+
+    /// The id of a negotiated extension.
+    pub fn id(&self, kind: ExtensionKind) -> Option<u8> {
+        self.ids.get(place(kind)).copied().filter(|id| *id != 0)
+    }
+
+    fn kind(&self, id: u8) -> Option<ExtensionKind> {
+        // Id 0 is padding and never gets here; an unused place holds 0 and so matches nothing.
+        let at = self.ids.iter().position(|known| *known == id)?;
+        BY_PLACE.get(at).copied()
+    }
+
+    /// Reads the extensions of `packet`. Unknown ids are skipped, a malformed tail ends the reading, of two values of one kind the
+    /// first one counts.
+    pub fn read(&self, packet: &[u8], header: &RtpHeader) -> Extensions {
+        let mut found = Extensions::default();
+        let end = header.extension_at.saturating_add(header.extension_len);
+        let data = packet.get(header.extension_at..end).unwrap_or_default();
+        if header.extension_profile == ONE_BYTE {
+            self.read_one_byte(data, &mut found);
+        } else if header.extension_profile & 0xfff0 == TWO_BYTE {
+            self.read_two_byte(data, &mut found);
+        }
+        found
+    }
+
+    /// RFC 8285 §4.2.
+    fn read_one_byte(&self, data: &[u8], found: &mut Extensions) {
+        let mut at = 0;
+        while let Some(head) = byte(data, at) {
+            at += 1;
+            if head == 0 {
+                continue;
+            }
+            let id = head >> 4;
+            let len = usize::from(head & 0x0f) + 1;
+            // Padding with a length, and the reserved id, both end the extension.
+            if id == 0 || id == 15 {
+                return;
+            }
+            let Some(value) = data.get(at..at + len) else { return };
+            self.note(id, value, found);
+            at += len;
+        }
+    }
+
+    /// RFC 8285 §4.3.
+    fn read_two_byte(&self, data: &[u8], found: &mut Extensions) {
+        let mut at = 0;
+        while let Some(id) = byte(data, at) {
+            at += 1;
+            if id == 0 {
+                continue;
+            }
+            let Some(len) = byte(data, at).map(usize::from) else {
+                return;
+            };
+            at += 1;
+            let Some(value) = data.get(at..at + len) else { return };
+            self.note(id, value, found);
+            at += len;
+        }
+    }
+
+    fn note(&self, id: u8, value: &[u8], found: &mut Extensions) {
+        let exactly = |len: usize| value.len() == len;
+        match self.kind(id) {
+            None => {}
+            Some(ExtensionKind::Mid) => found.mid = found.mid.or_else(|| Mid::new(value)),
+            Some(ExtensionKind::Rid) => found.rid = found.rid.or_else(|| Rid::new(value)),
+            Some(ExtensionKind::RepairedRid) => found.repaired_rid = found.repaired_rid.or_else(|| Rid::new(value)),
+            Some(ExtensionKind::TransportCc) => {
+                found.transport_cc = found.transport_cc.or_else(|| be16(value, 0).filter(|_| exactly(2)));
+            }
+            Some(ExtensionKind::AbsSendTime) => {
+                found.abs_send_time = found.abs_send_time.or_else(|| be24(value, 0).filter(|_| exactly(3)));
+            }
+            Some(ExtensionKind::AudioLevel) => {
+                let level = byte(value, 0).filter(|_| exactly(1));
+                found.audio_level = found
+                    .audio_level
+                    .or_else(|| level.map(|level| (level & 0x7f, level & 0x80 != 0)));
+            }
+            Some(ExtensionKind::PlayoutDelay) => {
+                found.playout_delay = found.playout_delay.or_else(|| be24(value, 0).filter(|_| exactly(3)));
+            }
+        }
+    }
+
+    /// Writes a header and returns its length; `None` when it does not fit. Extensions without a negotiated id are left out. The
+    /// one-byte form is used unless an id above 14 forces the other one.
+    pub fn write(&self, out: &mut [u8], header: &OutHeader) -> Option<usize> {
+        let mid = self.id(ExtensionKind::Mid).zip(header.mid);
+        let transport_cc = self.id(ExtensionKind::TransportCc).zip(header.transport_cc);
+        let abs_send_time = self.id(ExtensionKind::AbsSendTime).zip(header.abs_send_time);
+        let ids = [
+            mid.map(|(id, _)| id),
+            transport_cc.map(|(id, _)| id),
+            abs_send_time.map(|(id, _)| id),
+        ];
+        let highest = ids.into_iter().flatten().max();
+
+        let mut put = Put::new(out);
+        put.put8(if highest.is_some() { 0x90 } else { 0x80 })?;
+        put.put8(u8::from(header.marker) << 7 | header.payload_type & 0x7f)?;
+        put.put16(header.seq)?;
+        put.put32(header.timestamp)?;
+        put.put32(header.ssrc.0)?;
+        let Some(highest) = highest else {
+            return Some(put.len());
+        };
+
+        let two_byte = highest > 14;
+        put.put16(if two_byte { TWO_BYTE } else { ONE_BYTE })?;
+        put.put16(0)?;
+        let start = put.len();
+        if let Some((id, mid)) = mid {
+            element(&mut put, two_byte, id, mid.as_bytes())?;
+        }
+        if let Some((id, seq)) = transport_cc {
+            element(&mut put, two_byte, id, &seq.to_be_bytes())?;
+        }
+        if let Some((id, time)) = abs_send_time {
+            let [_, a, b, c] = time.to_be_bytes();
+            element(&mut put, two_byte, id, &[a, b, c])?;
+        }
+        put.align()?;
+        let words = (put.len() - start) / 4;
+        put.patch16(start - 2, u16::try_from(words).ok()?)?;
+        Some(put.len())
+    }
+}
+
+/// `value` has 1 to 16 bytes.
+fn element(put: &mut Put<'_>, two_byte: bool, id: u8, value: &[u8]) -> Option<()> {
+    let len = u8::try_from(value.len()).ok()?;
+    if two_byte {
+        put.put8(id)?;
+        put.put8(len)?;
+    } else {
+        put.put8(id << 4 | len.checked_sub(1)? & 0x0f)?;
+    }
+    put.put(value)
+}

@@ -1,0 +1,108 @@
+//! The last step: a descriptor becomes a sealed packet in the outbox.
+
+use super::Sender;
+use super::epoch::Epoch;
+use super::queue::{Descriptor, What};
+use crate::codec;
+use crate::command::{ExtensionKind, Kind};
+use crate::encoding::{EncodingView, Encodings};
+use crate::reason::DropReason;
+use crate::rtp::ext::OutHeader;
+use crate::time::Time;
+use crate::transport::srtp::SrtpOut;
+
+/// Room that a sealed packet may take: the largest stored packet, our header extensions in two-byte form, the original sequence number
+/// of a retransmission and the tag.
+pub(super) const MAX_DATAGRAM: usize = 1600;
+
+impl Sender {
+    /// Write the packet that `descriptor` names into `buf` and seal it. Returns its length.
+    pub(super) fn seal(
+        &mut self,
+        now: Time,
+        descriptor: &Descriptor,
+        encodings: &impl Encodings,
+        srtp: &mut SrtpOut,
+        buf: &mut [u8],
+    ) -> Result<usize, DropReason> {
+        let slot = self
+            .slots
+            .get_mut(usize::from(descriptor.slot))
+            .ok_or(DropReason::OtherEncoding)?;
+        // Gone when the slot was unbound or switched four times since.
+        let epoch = *slot.epochs.get(descriptor.tag).ok_or(DropReason::OtherEncoding)?;
+        let view = encodings.encoding(epoch.key).ok_or(DropReason::OtherEncoding)?;
+        let again = matches!(descriptor.what, What::MediaAgain | What::ParameterSetsAgain);
+        let in_seq = descriptor.in_seq;
+        let (out_seq, marker, timestamp) = match descriptor.what {
+            What::Media | What::MediaAgain => {
+                let meta = view.ring.get(in_seq).ok_or(DropReason::TooOld)?.meta;
+                // The marker of audio says that a talk spurt begins (RFC 3551 §4.1); so does a switch.
+                let switched = slot.kind == Kind::Audio && in_seq == epoch.first_in;
+                let out_seq = epoch.out_seq(in_seq).ok_or(DropReason::BeforeSwitch)?;
+                (out_seq, meta.marker || switched, meta.timestamp)
+            }
+            What::ParameterSets | What::ParameterSetsAgain => (epoch.first_out - 1, false, epoch.first_timestamp),
+        };
+        let number_all = self.map.has(ExtensionKind::TransportCc);
+        let header = OutHeader {
+            marker,
+            payload_type: if again {
+                epoch.rtx_payload_type.ok_or(DropReason::NoPayloadType)?
+            } else {
+                epoch.payload_type
+            },
+            seq: if again { slot.rtx_next as u16 } else { out_seq as u16 },
+            timestamp: epoch.out_timestamp(timestamp),
+            ssrc: if again { slot.rtx_ssrc } else { slot.ssrc },
+            mid: slot.needs_mid(now, again).then_some(slot.mid),
+            transport_cc: number_all.then_some(self.transport_cc),
+            // 6.18 fixed point seconds.
+            abs_send_time: (!number_all).then_some((u128::from(now.0) * (1 << 18) / 1_000_000) as u32 & 0x00ff_ffff),
+        };
+        let header_len = self.map.write(buf, &header).ok_or(DropReason::TooLarge)?;
+        let body = buf.get_mut(header_len..).ok_or(DropReason::TooLarge)?;
+        let payload_len = if again {
+            let (original, rest) = body.split_at_mut_checked(2).ok_or(DropReason::TooLarge)?;
+            original.copy_from_slice(&(out_seq as u16).to_be_bytes());
+            2 + payload(&epoch, &view, descriptor, rest)?
+        } else {
+            payload(&epoch, &view, descriptor, body)?
+        };
+
+        // The number is used up before it is sealed: whatever goes wrong from here, no second plaintext gets it.
+        let index = if again {
+            let index = slot.rtx_next;
+            slot.rtx_next += 1;
+            index
+        } else if slot.history.seal(out_seq, in_seq, epoch.tag) {
+            out_seq
+        } else {
+            return Err(DropReason::Duplicate);
+        };
+        let len = srtp
+            .seal_rtp(buf, header_len, header_len + payload_len, index)
+            .ok_or(DropReason::TooLarge)?;
+        self.transport_cc = self.transport_cc.wrapping_add(1);
+        if !again {
+            slot.packets = slot.packets.wrapping_add(1);
+            slot.octets = slot.octets.wrapping_add(payload_len as u32);
+        }
+        Ok(len)
+    }
+}
+
+fn payload(
+    epoch: &Epoch,
+    view: &EncodingView<'_>,
+    descriptor: &Descriptor,
+    out: &mut [u8],
+) -> Result<usize, DropReason> {
+    match descriptor.what {
+        What::Media | What::MediaAgain => {
+            let stored = view.ring.get(descriptor.in_seq).ok_or(DropReason::TooOld)?;
+            codec::rewrite(&stored.meta.detail, &epoch.offsets, stored.payload(), out).ok_or(DropReason::TooLarge)
+        }
+        What::ParameterSets | What::ParameterSetsAgain => view.parameter_sets.stap_a(out).ok_or(DropReason::NackTooOld),
+    }
+}

@@ -1,0 +1,206 @@
+//! Orders of the control plane.
+
+use std::collections::HashSet;
+
+use super::binding::subscriber;
+use super::transport::{Phase, Transport};
+use super::{MAX_TRANSPORTS, ShardCore};
+use crate::command::{
+    CloseReason, CodecSpec, Command, Event, Kind, MAX_CODECS, MAX_FINGERPRINTS, MAX_MEDIA, RefusalCode, SlotSpec,
+    TransportSpec,
+};
+use crate::ids::{Mid, TransportId};
+use crate::receive::Receiver;
+use crate::rtp::ext::ExtensionMap;
+use crate::send::Sender;
+use crate::time::Time;
+use crate::transport::ice::IceLite;
+
+impl ShardCore {
+    pub(super) fn obey(&mut self, now: Time, command: Command) {
+        let (transport, mid, result) = match command {
+            Command::OpenTransport { transport, spec } => (transport, None, self.open(now, transport, *spec)),
+            Command::CloseTransport { transport } => {
+                if let Some(&index) = self.by_id.get(&transport) {
+                    self.serving = Some(index);
+                    self.close(now, index);
+                }
+                (transport, None, Ok(()))
+            }
+            Command::AddSlot { transport, slot } => (transport, Some(slot.mid), self.add_slot(transport, &slot)),
+            Command::BindSlot { transport, mid, track } => {
+                (transport, Some(mid), self.bind(now, transport, mid, track))
+            }
+            Command::UnbindSlot { transport, mid } => (transport, Some(mid), self.unbind(now, transport, mid)),
+        };
+        if let Err(code) = result {
+            self.events.push(Event::Rejected { transport, mid, code });
+        }
+    }
+
+    fn open(&mut self, now: Time, id: TransportId, spec: TransportSpec) -> Result<(), RefusalCode> {
+        validate(&spec)?;
+        if self.by_id.contains_key(&id)
+            || self.by_ufrag.contains_key(&spec.local_ufrag)
+            || spec
+                .receive
+                .iter()
+                .any(|media| self.tracks.by_id(media.track).is_some())
+        {
+            return Err(RefusalCode::Duplicate);
+        }
+        if self.by_id.len() >= MAX_TRANSPORTS {
+            return Err(RefusalCode::TooMany);
+        }
+        let map = ExtensionMap::new(&spec.extensions);
+        let our_ssrc = self.random_ssrc();
+        let tracks: Vec<_> = spec.receive.iter().map(|media| self.tracks.insert(id, media)).collect();
+        let transport = Transport {
+            id,
+            ice: IceLite::new(&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag, &spec.remote_pwd),
+            local_ufrag: spec.local_ufrag.clone(),
+            dtls_role: spec.dtls_role,
+            fingerprints: spec.fingerprints,
+            phase: Phase::Waiting,
+            dtls_timeout: None,
+            receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc),
+            sender: Sender::new(&spec.slots, map, spec.cname, self.unix_at_base_us),
+            tracks,
+            paths: Vec::new(),
+            opened: now,
+            last_authenticated: None,
+            stalled: false,
+            dirty: false,
+            armed: None,
+        };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.transports.push(None);
+            (self.transports.len() - 1) as u32
+        });
+        if let Some(place) = self.transports.get_mut(index as usize) {
+            *place = Some(Box::new(transport));
+        }
+        self.by_id.insert(id, index);
+        self.by_ufrag.insert(spec.local_ufrag, index);
+        self.arm(now, index);
+        Ok(())
+    }
+
+    fn add_slot(&mut self, id: TransportId, slot: &SlotSpec) -> Result<(), RefusalCode> {
+        validate_codecs(slot.kind, &slot.codecs)?;
+        let index = *self.by_id.get(&id).ok_or(RefusalCode::UnknownTransport)?;
+        self.serving = Some(index);
+        let transport = self.transport(index).ok_or(RefusalCode::UnknownTransport)?;
+        if transport.sender.slots() + transport.tracks.len() >= MAX_MEDIA {
+            return Err(RefusalCode::TooMany);
+        }
+        transport.sender.add_slot(slot).map(|_| ())
+    }
+
+    /// Say goodbye by close_notify, then forget.
+    fn close(&mut self, now: Time, index: u32) {
+        if let Some(transport) = self.transports.get_mut(index as usize).and_then(Option::as_deref_mut)
+            && let Some(path) = transport.ice.media_path()
+            && let Some(dtls) = transport.phase.dtls()
+        {
+            dtls.close(now);
+            self.control.take_dtls(path, dtls.as_mut());
+        }
+        self.remove(index, CloseReason::Closed);
+    }
+
+    /// Forget a transport: its tracks leave every slot that shows them.
+    pub(super) fn remove(&mut self, index: u32, reason: CloseReason) {
+        let Some(transport) = self.transports.get_mut(index as usize).and_then(Option::take) else {
+            return;
+        };
+        self.by_id.remove(&transport.id);
+        self.by_ufrag.remove(&transport.local_ufrag);
+        for path in &transport.paths {
+            if self.by_path.get(path) == Some(&index) {
+                self.by_path.remove(path);
+            }
+        }
+        for (slot, key) in transport.sender.bound() {
+            self.tracks.unsubscribe(key, subscriber(key, index, slot));
+        }
+        for key in &transport.tracks {
+            self.end_track(*key);
+        }
+        self.free.push(index);
+        self.events.push(Event::TransportClosed {
+            transport: transport.id,
+            reason,
+        });
+    }
+
+    pub(super) fn slot(&self, id: TransportId, mid: Mid) -> Result<(u32, u16), RefusalCode> {
+        let index = *self.by_id.get(&id).ok_or(RefusalCode::UnknownTransport)?;
+        let transport = self
+            .transports
+            .get(index as usize)
+            .and_then(Option::as_deref)
+            .ok_or(RefusalCode::UnknownTransport)?;
+        let slot = transport.sender.slot(mid).ok_or(RefusalCode::UnknownSlot)?;
+        Ok((index, slot))
+    }
+
+    pub(super) fn transport(&mut self, index: u32) -> Option<&mut Transport> {
+        self.transports.get_mut(index as usize).and_then(Option::as_deref_mut)
+    }
+}
+
+fn validate(spec: &TransportSpec) -> Result<(), RefusalCode> {
+    let credentials = [&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag, &spec.remote_pwd];
+    if credentials.iter().any(|text| text.is_empty() || text.len() > 256)
+        || spec.fingerprints.is_empty()
+        || spec.cname.is_empty()
+        || spec.cname.len() > 255
+        || spec.extensions.iter().any(|extension| extension.id == 0)
+    {
+        return Err(RefusalCode::Invalid);
+    }
+    if spec.fingerprints.len() > MAX_FINGERPRINTS || spec.receive.len() + spec.slots.len() > MAX_MEDIA {
+        return Err(RefusalCode::TooMany);
+    }
+    let mut mids = HashSet::new();
+    let mut tracks = HashSet::new();
+    let mut ssrcs = HashSet::new();
+    for media in &spec.receive {
+        validate_codecs(media.kind, &media.codecs)?;
+        if media.encodings.is_empty() || media.encodings.len() > 8 {
+            return Err(RefusalCode::Invalid);
+        }
+        let known = media
+            .encodings
+            .iter()
+            .flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]);
+        if !mids.insert(media.mid) || !tracks.insert(media.track) || !known.flatten().all(|ssrc| ssrcs.insert(ssrc)) {
+            return Err(RefusalCode::Duplicate);
+        }
+    }
+    for slot in &spec.slots {
+        validate_codecs(slot.kind, &slot.codecs)?;
+        if !mids.insert(slot.mid) || !ssrcs.insert(slot.ssrc) || !ssrcs.insert(slot.rtx_ssrc) {
+            return Err(RefusalCode::Duplicate);
+        }
+    }
+    Ok(())
+}
+
+fn validate_codecs(kind: Kind, codecs: &[CodecSpec]) -> Result<(), RefusalCode> {
+    if codecs.len() > MAX_CODECS {
+        return Err(RefusalCode::TooMany);
+    }
+    if codecs.iter().any(|spec| spec.codec.kind() != kind) {
+        return Err(RefusalCode::KindMismatch);
+    }
+    let out_of_range = |payload_type: u8| payload_type > 127;
+    if codecs
+        .iter()
+        .any(|spec| out_of_range(spec.payload_type) || spec.rtx_payload_type.is_some_and(out_of_range))
+    {
+        return Err(RefusalCode::Invalid);
+    }
+    Ok(())
+}

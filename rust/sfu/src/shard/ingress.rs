@@ -1,0 +1,244 @@
+//! Datagrams in.
+
+use super::binding::Switched;
+use super::transport::{Phase, Transport};
+use super::{Datagram, ShardCore};
+use crate::command::{CloseReason, Event};
+use crate::encoding::Encodings;
+use crate::outbox::Path;
+use crate::reason::DropReason;
+use crate::rtp::header::RtpHeader;
+use crate::rtp::rtcp;
+use crate::time::Time;
+use crate::transport::classify::{Class, classify};
+use crate::transport::{dtls, stun};
+
+impl ShardCore {
+    pub(super) fn receive(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), DropReason> {
+        let path = Path {
+            local: datagram.to,
+            remote: datagram.from,
+        };
+        match classify(datagram.bytes).ok_or(DropReason::NotClassified)? {
+            Class::Stun => self.receive_stun(now, path, datagram.bytes),
+            Class::Dtls => self.receive_dtls(now, path, datagram.bytes),
+            Class::Rtp => self.receive_rtp(now, path, datagram.bytes),
+            Class::Rtcp => self.receive_rtcp(now, path, datagram.bytes),
+        }
+    }
+
+    fn receive_stun(&mut self, now: Time, path: Path, bytes: &[u8]) -> Result<(), DropReason> {
+        let message = stun::parse(bytes)?;
+        if !message.is_request() {
+            return Err(DropReason::StunUnexpected);
+        }
+        let ufrag = message.local_ufrag().ok_or(DropReason::StunMalformed)?;
+        let index = *self.by_ufrag.get(ufrag).ok_or(DropReason::StunUnknownUser)?;
+        self.serving = Some(index);
+        let transport = self
+            .transports
+            .get_mut(index as usize)
+            .and_then(Option::as_deref_mut)
+            .ok_or(DropReason::StunUnknownUser)?;
+        let mut reply = [0; 128];
+        let checked = transport.ice.request(now, path, &message, &mut reply)?;
+        if let Some(reply) = reply.get(..checked.reply_len) {
+            self.control.push(path, reply);
+        }
+        if !transport.ice.is_valid(&path) {
+            return Ok(());
+        }
+        if let Phase::Waiting = transport.phase {
+            let mut dtls = dtls::new(&self.dtls, transport.dtls_role, transport.fingerprints.clone(), now);
+            // The client's first flight waits for a clock tick.
+            if dtls.timeout(now).is_ok() {
+                transport.phase = Phase::Handshaking(dtls);
+            }
+        }
+        if self.by_path.get(&path) != Some(&index) {
+            self.by_path.insert(path, index);
+            let ice = &transport.ice;
+            let by_path = &mut self.by_path;
+            transport.paths.retain(|known| {
+                let keep = *known != path && ice.is_valid(known);
+                if !keep && *known != path && by_path.get(known) == Some(&index) {
+                    by_path.remove(known);
+                }
+                keep
+            });
+            transport.paths.push(path);
+        }
+        self.authenticated(now, index);
+        self.mark_dirty(index);
+        Ok(())
+    }
+
+    fn receive_dtls(&mut self, now: Time, path: Path, bytes: &[u8]) -> Result<(), DropReason> {
+        let (index, transport) = self.validated(path)?;
+        let dtls = transport.phase.dtls().ok_or(DropReason::DtlsUnexpected)?;
+        let result = dtls.packet(now, bytes);
+        match result {
+            Ok(()) => self.pump_dtls(now, index),
+            Err(error) => self.dtls_failed(index, &error),
+        }
+        Ok(())
+    }
+
+    fn receive_rtp(&mut self, now: Time, path: Path, bytes: &mut [u8]) -> Result<(), DropReason> {
+        let header = RtpHeader::parse(bytes)?;
+        let Some(&index) = self.by_path.get(&path) else {
+            return Err(DropReason::AddressNotValidated);
+        };
+        self.serving = Some(index);
+        let transport = self
+            .transports
+            .get_mut(index as usize)
+            .and_then(Option::as_deref_mut)
+            .filter(|transport| transport.ice.is_valid(&path))
+            .ok_or(DropReason::AddressNotValidated)?;
+        let Phase::Connected { srtp_in, .. } = &mut transport.phase else {
+            return Err(DropReason::NoKeys);
+        };
+        let len = srtp_in.open_rtp(bytes, header.header_len)?;
+        let packet = bytes.get_mut(..len).ok_or(DropReason::RtpMalformed)?;
+        let received = transport.receiver.rtp(now, &mut self.tracks, packet, &header);
+        let id = transport.id;
+        self.authenticated(now, index);
+        self.arm(now, index);
+        let received = received?;
+        self.stats.rtp_in += 1;
+        let key = received.key;
+        let Some(track) = self.tracks.get(key.into()) else {
+            return Ok(());
+        };
+        if received.first_of_track {
+            self.events.push(Event::TrackStarted {
+                transport: id,
+                track: track.id,
+            });
+        }
+        let Some(view) = self.tracks.encoding(key) else {
+            return Ok(());
+        };
+        let mut switched = std::mem::take(&mut self.scratch.switched);
+        let mut awaited = false;
+        for subscriber in track.subscribers.iter().filter(|one| one.encoding == key.encoding) {
+            let Some(viewer) = self
+                .transports
+                .get_mut(subscriber.transport as usize)
+                .and_then(Option::as_deref_mut)
+            else {
+                continue;
+            };
+            if !viewer.phase.is_connected() {
+                continue;
+            }
+            let before = super::binding::Bound {
+                showing: viewer.sender.showing(subscriber.slot),
+                staged: viewer.sender.staged(subscriber.slot),
+            };
+            match viewer.sender.forward(now, subscriber.slot, key, &view, received.seq) {
+                Ok(forwarded) => {
+                    if !viewer.dirty {
+                        viewer.dirty = true;
+                        self.dirty.push_back(subscriber.transport);
+                    }
+                    if forwarded.switched.is_some() {
+                        switched.push(Switched {
+                            index: subscriber.transport,
+                            slot: subscriber.slot,
+                            before,
+                        });
+                    }
+                }
+                Err(reason) => {
+                    // Whoever waits for a key frame asks with every packet that passes by: the arbiter makes one request of all, and one
+                    // that was lost for good is repeated.
+                    awaited |= reason == DropReason::AwaitingKeyFrame;
+                    self.stats.dropped.add(reason);
+                }
+            }
+        }
+        for one in switched.drain(..) {
+            self.reconcile(one.index, one.slot, one.before);
+        }
+        self.scratch.switched = switched;
+        if awaited {
+            self.request_key_frame(now, key);
+        }
+        Ok(())
+    }
+
+    fn receive_rtcp(&mut self, now: Time, path: Path, bytes: &mut [u8]) -> Result<(), DropReason> {
+        let (index, transport) = self.validated(path)?;
+        let Phase::Connected { srtp_in, .. } = &mut transport.phase else {
+            return Err(DropReason::NoKeys);
+        };
+        let len = srtp_in.open_rtcp(bytes)?;
+        self.authenticated(now, index);
+        let compound = bytes.get(..len).ok_or(DropReason::RtcpMalformed)?;
+        let mut wanted = std::mem::take(&mut self.scratch.requests);
+        wanted.clear();
+        let result = self.feedback(now, index, compound, &mut wanted);
+        for key in wanted.drain(..) {
+            self.request_key_frame(now, key);
+        }
+        self.scratch.requests = wanted;
+        self.mark_dirty(index);
+        result
+    }
+
+    fn feedback(
+        &mut self,
+        now: Time,
+        index: u32,
+        compound: &[u8],
+        wanted: &mut Vec<crate::encoding::EncodingKey>,
+    ) -> Result<(), DropReason> {
+        let Some(transport) = self.transports.get_mut(index as usize).and_then(Option::as_deref_mut) else {
+            return Ok(());
+        };
+        for packet in rtcp::packets(compound) {
+            let packet = packet?;
+            transport.receiver.rtcp(now, &mut self.tracks, &packet);
+            if let Err(reason) = transport.sender.rtcp(now, &packet, &self.tracks, wanted) {
+                self.stats.dropped.add(reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// The transport that an ICE-validated path leads to.
+    fn validated(&mut self, path: Path) -> Result<(u32, &mut Transport), DropReason> {
+        let index = *self.by_path.get(&path).ok_or(DropReason::AddressNotValidated)?;
+        self.serving = Some(index);
+        self.transports
+            .get_mut(index as usize)
+            .and_then(Option::as_deref_mut)
+            .filter(|transport| transport.ice.is_valid(&path))
+            .map(|transport| (index, transport))
+            .ok_or(DropReason::AddressNotValidated)
+    }
+
+    /// The peer has proved that it is there.
+    fn authenticated(&mut self, now: Time, index: u32) {
+        let Some(transport) = self.transport(index) else {
+            return;
+        };
+        transport.last_authenticated = Some(now);
+        if transport.stalled {
+            transport.stalled = false;
+            let transport = transport.id;
+            self.events.push(Event::TransportResumed { transport });
+            self.arm(now, index);
+        }
+    }
+
+    pub(super) fn dtls_failed(&mut self, index: u32, error: &dtls::DtlsError) {
+        let reason = match error {
+            dtls::DtlsError::FingerprintMismatch => CloseReason::FingerprintMismatch,
+            dtls::DtlsError::Failed(_) => CloseReason::DtlsFailed,
+        };
+        self.remove(index, reason);
+    }
+}

@@ -1,0 +1,89 @@
+//! One peer connection as the shard keeps it.
+
+use std::time::Duration;
+
+use crate::command::{DtlsRole, Fingerprint};
+use crate::ids::TransportId;
+use crate::outbox::Path;
+use crate::receive::{Receiver, TrackKey};
+use crate::send::Sender;
+use crate::time::Time;
+use crate::transport::dtls::Dtls;
+use crate::transport::ice::IceLite;
+use crate::transport::srtp::{SrtpIn, SrtpOut};
+
+/// A transport ends this long after its last authenticated packet (RFC 7675 §5.1).
+pub(super) const CONSENT: Duration = Duration::from_secs(30);
+/// A feed counts as silent, and another may take over, this long after its last authenticated packet.
+pub(super) const STALL: Duration = Duration::from_secs(5);
+
+/// How far the peer has come.
+pub(super) enum Phase {
+    /// Nobody has authenticated yet: no handshake state exists.
+    Waiting,
+    /// ICE has validated an address.
+    Handshaking(Box<dyn Dtls>),
+    /// Keys are in use. DTLS stays for close_notify and late retransmissions of the handshake.
+    Connected {
+        /// The handshake's state.
+        dtls: Box<dyn Dtls>,
+        /// From the peer.
+        srtp_in: Box<SrtpIn>,
+        /// To the peer.
+        srtp_out: Box<SrtpOut>,
+    },
+}
+
+impl Phase {
+    pub fn dtls(&mut self) -> Option<&mut Box<dyn Dtls>> {
+        match self {
+            Self::Waiting => None,
+            Self::Handshaking(dtls) | Self::Connected { dtls, .. } => Some(dtls),
+        }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        matches!(self, Self::Connected { .. })
+    }
+}
+
+pub(super) struct Transport {
+    pub id: TransportId,
+    pub local_ufrag: String,
+    pub ice: IceLite,
+    pub dtls_role: DtlsRole,
+    pub fingerprints: Vec<Fingerprint>,
+    pub phase: Phase,
+    pub dtls_timeout: Option<Time>,
+    pub tracks: Vec<TrackKey>,
+    pub receiver: Receiver,
+    pub sender: Sender,
+    /// Addresses that lead here in `by_path`.
+    pub paths: Vec<Path>,
+    pub opened: Time,
+    pub last_authenticated: Option<Time>,
+    pub stalled: bool,
+    /// Waiting in the queue of `transmit`.
+    pub dirty: bool,
+    /// The time at which the heap wakes it.
+    pub armed: Option<Time>,
+}
+
+impl Transport {
+    /// When something is to be done at the latest.
+    pub fn next_timeout(&self) -> Time {
+        let liveness = match self.last_authenticated {
+            Some(at) if self.phase.is_connected() && !self.stalled => at + STALL,
+            Some(at) => at + CONSENT,
+            None => self.opened + CONSENT,
+        };
+        [
+            self.dtls_timeout,
+            self.receiver.next_timeout(),
+            self.sender.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(liveness, Time::min)
+    }
+}

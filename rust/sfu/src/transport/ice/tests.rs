@@ -1,0 +1,214 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::*;
+use crate::transport::stun::testing::request_with;
+use crate::transport::stun::{MAX_RESPONSE, Request, parse, write_request};
+
+const PWD: &str = "ourpasswordourpassword";
+
+fn ice() -> IceLite {
+    IceLite::new("ours", PWD, "theirs", "theirpassword")
+}
+
+fn path(port: u16) -> Path {
+    Path {
+        local: SocketAddr::from(([127, 0, 0, 1], 1)),
+        remote: SocketAddr::from(([127, 0, 0, 1], port)),
+    }
+}
+
+fn check(use_candidate: bool) -> Vec<u8> {
+    check_as(IceRole::Controlling(1), use_candidate)
+}
+
+fn check_as(role: IceRole, use_candidate: bool) -> Vec<u8> {
+    let mut out = vec![0; 512];
+    let request = Request {
+        transaction: [3; 12],
+        to_ufrag: "ours",
+        from_ufrag: "theirs",
+        pwd: PWD.as_bytes(),
+        priority: 1,
+        role,
+        use_candidate,
+    };
+    let len = write_request(&mut out, &request).unwrap();
+    out.truncate(len);
+    out
+}
+
+/// What the agent says, and its response.
+fn ask(ice: &mut IceLite, now: Time, path: Path, bytes: &[u8]) -> Result<(Checked, Vec<u8>), DropReason> {
+    let mut reply = [0xAA; MAX_RESPONSE];
+    let result = ice.request(now, path, &parse(bytes).unwrap(), &mut reply);
+    if result.is_err() {
+        assert_eq!(reply, [0xAA; MAX_RESPONSE], "nothing is written for a stranger");
+    }
+    result.map(|checked| (checked, reply[..checked.reply_len].to_vec()))
+}
+
+fn is_untouched(ice: &IceLite) -> bool {
+    ice.valid.is_empty() && ice.media_path().is_none() && !ice.is_valid(&path(9))
+}
+
+#[test]
+fn a_check_is_answered_with_the_address_that_it_came_from() {
+    let mut ice = ice();
+    let (checked, reply) = ask(&mut ice, Time(5), path(9), &check(false)).unwrap();
+    let reply = parse(&reply).unwrap();
+    assert_eq!(reply.class(), MessageClass::Success);
+    assert_eq!(reply.transaction(), &[3; 12]);
+    assert_eq!(reply.mapped_address(), Some(path(9).remote));
+    assert!(reply.verify(PWD.as_bytes()));
+    assert!(checked.moved && ice.is_valid(&path(9)) && !ice.is_valid(&path(10)));
+    assert_eq!(ice.media_path(), Some(path(9)));
+}
+
+#[test]
+fn a1_request_without_integrity_changes_nothing() {
+    let mut ice = ice();
+    let bytes = request_with("ours:theirs", None, &[]);
+    assert_eq!(
+        ask(&mut ice, Time(5), path(9), &bytes).unwrap_err(),
+        DropReason::StunUnauthenticated
+    );
+    assert!(is_untouched(&ice));
+}
+
+#[test]
+fn a1_request_with_wrong_integrity_changes_nothing_of_a_living_transport() {
+    let mut ice = ice();
+    ask(&mut ice, Time(5), path(8), &check(true)).unwrap();
+    let bytes = request_with("ours:theirs", Some(b"guess"), &[(0x0025, &[])]);
+    assert_eq!(
+        ask(&mut ice, Time(6), path(9), &bytes).unwrap_err(),
+        DropReason::StunUnauthenticated
+    );
+    assert_eq!(ice.media_path(), Some(path(8)));
+    assert!(ice.is_valid(&path(8)) && !ice.is_valid(&path(9)));
+}
+
+#[test]
+fn a2_right_integrity_under_another_name_is_dropped() {
+    for username in [
+        "ours:somebody",
+        "other:theirs",
+        "ours",
+        "ours:",
+        "ours:theirs:more",
+        ":",
+        "",
+    ] {
+        let mut ice = ice();
+        let bytes = request_with(username, Some(PWD.as_bytes()), &[]);
+        assert_eq!(
+            ask(&mut ice, Time(5), path(9), &bytes).unwrap_err(),
+            DropReason::StunUnauthenticated,
+            "{username}"
+        );
+        assert!(is_untouched(&ice));
+    }
+}
+
+#[test]
+fn a3_an_authenticated_request_that_we_do_not_understand_gets_420_and_changes_nothing() {
+    let mut ice = ice();
+    let bytes = request_with("ours:theirs", Some(PWD.as_bytes()), &[(0x7001, &[1])]);
+    let (checked, reply) = ask(&mut ice, Time(5), path(9), &bytes).unwrap();
+    assert_eq!(parse(&reply).unwrap().error_code(), Some(420));
+    assert!(!checked.moved && is_untouched(&ice));
+}
+
+#[test]
+fn a4_responses_are_never_expected() {
+    let mut ice = ice();
+    let mut out = [0; MAX_RESPONSE];
+    let len = stun::write_success(&mut out, &[3; 12], path(9).remote, PWD.as_bytes()).unwrap();
+    assert_eq!(
+        ask(&mut ice, Time(5), path(9), &out[..len]).unwrap_err(),
+        DropReason::StunUnexpected
+    );
+    let len = stun::write_error(&mut out, &[3; 12], ErrorCode::RoleConflict, &[], PWD.as_bytes()).unwrap();
+    assert_eq!(
+        ask(&mut ice, Time(5), path(9), &out[..len]).unwrap_err(),
+        DropReason::StunUnexpected
+    );
+    assert!(is_untouched(&ice));
+}
+
+#[test]
+fn a6_a_peer_in_our_role_is_told_so_each_time_and_gets_no_path() {
+    let mut ice = ice();
+    for tie_breaker in [0, u64::MAX] {
+        let bytes = check_as(IceRole::Controlled(tie_breaker), true);
+        let (checked, reply) = ask(&mut ice, Time(5), path(9), &bytes).unwrap();
+        let reply = parse(&reply).unwrap();
+        assert_eq!(reply.error_code(), Some(487));
+        assert!(reply.verify(PWD.as_bytes()) && !checked.moved && is_untouched(&ice));
+    }
+    assert!(ask(&mut ice, Time(6), path(9), &check(true)).unwrap().0.moved);
+}
+
+#[test]
+fn a7_the_media_path_moves_on_nomination_only() {
+    let mut ice = ice();
+    assert!(
+        ask(&mut ice, Time(1), path(1), &check(false)).unwrap().0.moved,
+        "the first valid path"
+    );
+    assert!(!ask(&mut ice, Time(2), path(2), &check(false)).unwrap().0.moved);
+    assert_eq!(ice.media_path(), Some(path(1)));
+    assert!(ice.is_valid(&path(2)), "media may come from it all the same");
+    assert!(ask(&mut ice, Time(3), path(2), &check(true)).unwrap().0.moved);
+    assert_eq!(ice.media_path(), Some(path(2)));
+    assert!(
+        !ask(&mut ice, Time(4), path(2), &check(true)).unwrap().0.moved,
+        "already there"
+    );
+}
+
+#[test]
+fn a_path_is_both_of_its_ends() {
+    let mut ice = ice();
+    ask(&mut ice, Time(1), path(1), &check(true)).unwrap();
+    let mut other = path(1);
+    other.local = SocketAddr::from(([127, 0, 0, 2], 1));
+    assert!(!ice.is_valid(&other));
+}
+
+#[test]
+fn one_path_too_many_replaces_the_stalest_but_never_the_media_path() {
+    let mut ice = ice();
+    for port in 0..MAX_PATHS as u16 {
+        ask(
+            &mut ice,
+            Time::ZERO + Duration::from_secs(port.into()),
+            path(port),
+            &check(port == 0),
+        )
+        .unwrap();
+    }
+    ask(&mut ice, Time::ZERO + Duration::from_secs(100), path(1), &check(false)).unwrap();
+    ask(&mut ice, Time::ZERO + Duration::from_secs(101), path(99), &check(false)).unwrap();
+    assert_eq!(ice.valid.len(), MAX_PATHS);
+    assert!(ice.is_valid(&path(0)), "where media goes");
+    assert!(ice.is_valid(&path(1)), "checked lately");
+    assert!(ice.is_valid(&path(99)), "the new one");
+    assert!(!ice.is_valid(&path(2)), "checked longest ago");
+}
+
+#[test]
+fn no_room_for_the_response_means_no_response() {
+    let mut ice = ice();
+    let bytes = check(true);
+    let checked = ice
+        .request(Time(1), path(1), &parse(&bytes).unwrap(), &mut [0; 20])
+        .unwrap();
+    assert_eq!((checked.reply_len, checked.moved), (0, true));
+}
+
+#[test]
+fn passwords_stay_out_of_debug_output() {
+    assert!(!format!("{:?}", ice()).contains(PWD));
+}
