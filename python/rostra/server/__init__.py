@@ -1,1 +1,1 @@
-"""Inbound adapters: HTTP and sockets to hub calls and back."""
+"""Inbound adapters: director, signalling sockets, page, metrics. They translate; the hub decides nothing and they even less."""
