@@ -42,6 +42,7 @@ from rostra.model.media import (
     UnbindSlot,
 )
 from rostra.model.negotiation import Identity, answer_publish, answer_view
+from rostra.model.refused import Unsuitable
 from rostra.model.stream import Decision, Stream
 from rostra.model.token import PublishGrant, SubscribeGrant
 
@@ -317,7 +318,10 @@ class Hub:
         """Now or never. What waits goes first: order matters."""
         if self._backlog or self._is_stopped:
             raise Overloaded
-        self._engine.submit(*commands)
+        try:
+            self._engine.submit(*commands)
+        except ValueError as error:
+            raise Unsuitable(f"The media plane cannot take this: {error}") from error
 
     def _backlogged(self, commands: list[Command]) -> None:
         """Now or later."""

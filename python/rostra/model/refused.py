@@ -6,7 +6,7 @@ How a refusal looks on a wire is up to ``protocol/``.
 from typing import ClassVar
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 — the word of the glossary
     """A rule said no, and nothing changed."""
 
     code: ClassVar[str] = "refused"
@@ -80,3 +80,9 @@ class CodecNotNegotiated(Refused):
     """The viewer cannot play the track."""
 
     code = "codec_not_negotiated"
+
+
+class Unsuitable(Refused):
+    """Something that was negotiated does not fit the media plane."""
+
+    code = "unsuitable"

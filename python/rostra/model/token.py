@@ -1,6 +1,7 @@
 """Accounts, tokens and what they allow. Secrets are compared by whoever looks a token up, not here."""
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rostra.model.ids import AccountId, ServerId, StreamKey, StreamName
 from rostra.model.refused import InvalidToken, NameNotCovered, Unauthorized
@@ -84,8 +85,11 @@ class SubscribeGrant:
 Grant = PublishGrant | SubscribeGrant
 
 
-def check(token: PublishToken | SubscribeToken | None, name: StreamName, *, now_s: float) -> StreamKey:
-    """The stream that the token opens under this name.
+AnyToken = TypeVar("AnyToken", PublishToken, SubscribeToken)
+
+
+def check(token: AnyToken | None, name: StreamName, *, now_s: float) -> AnyToken:
+    """The token, when it is good for a stream of this name.
 
     Raises:
         InvalidToken: unknown, switched off or expired.
@@ -95,16 +99,16 @@ def check(token: PublishToken | SubscribeToken | None, name: StreamName, *, now_
         raise InvalidToken("Unauthorized: Invalid token")
     if not any(pattern.covers(name) for pattern in token.streams):
         raise NameNotCovered("StreamName is not valid for token")
-    return StreamKey(token.account, name)
+    return token
 
 
-def check_same_account(stream: StreamKey, named: AccountId | None) -> None:
+def check_same_account(account: AccountId, named: AccountId | None) -> None:
     """A request may repeat the account of its token, and nothing else.
 
     Raises:
         Unauthorized: it names another account.
     """
-    if named is not None and named != stream.account:
+    if named is not None and named != account:
         raise Unauthorized("Unauthorized")
 
 

@@ -34,6 +34,14 @@ class SignalError(ValueError):
         self.trans_id = trans_id
 
 
+class FieldError(ValueError):
+    """A field of a command has a value that cannot be. ``message`` goes back as the reason."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
 class Publish(msgspec.Struct, frozen=True, rename="camel"):
     """``publish``. ``name`` is advisory: the token says which stream."""
 
@@ -44,10 +52,10 @@ class Publish(msgspec.Struct, frozen=True, rename="camel"):
     events: _Events | None = None
 
     def video_codec(self) -> Codec:
-        """The codec to answer with. ``ValueError``: none that we forward."""
-        codec = Codec(self.codec.lower())
-        if codec not in VIDEO_CODECS:
-            raise ValueError(self.codec)
+        """The codec to answer with. ``FieldError``: none that we forward."""
+        codec = next((codec for codec in VIDEO_CODECS if codec.value == self.codec.lower()), None)
+        if codec is None:
+            raise FieldError("Codec not supported")
         return codec
 
 
@@ -78,7 +86,7 @@ class Project(msgspec.Struct, frozen=True, rename="camel"):
     source_id: str | None = None
 
     def projections(self) -> tuple[Projection, ...]:
-        """The entries, checked. ``ValueError`` says what is wrong with one."""
+        """The entries, checked. ``FieldError`` says what is wrong with one."""
         return tuple(map(_projection, self.mapping))
 
 
@@ -156,11 +164,11 @@ def decode(text: str | bytes) -> tuple[int, Command]:
 
 
 def source_id(text: str | None) -> SourceId | None:
-    """A source's name; forms that were left empty mean the main source. ``ValueError``: not a name."""
+    """A source's name; forms that were left empty mean the main source. ``FieldError``: not a name."""
     if not text:
         return None
     if not is_name(text):
-        raise ValueError("Invalid sourceId")
+        raise FieldError("Invalid sourceId")
     return SourceId(text)
 
 
@@ -269,12 +277,12 @@ def _event_data(event: SignalEvent) -> _ActiveData | _InactiveData | _StreamData
 
 def _projection(entry: Mapping) -> Projection:
     if entry.media is None and entry.track_id is None:
-        raise ValueError("A mapping needs media or trackId")
+        raise FieldError("A mapping needs media or trackId")
     mid = None
     if entry.media_id is not None:
         text = str(entry.media_id)
         if not 0 < len(text) <= 16 or not _MID_CHARACTERS.issuperset(text):
-            raise ValueError("Invalid mediaId")
+            raise FieldError("Invalid mediaId")
         mid = Mid(text)
     kind = Kind(entry.media) if entry.media is not None else None
     track = TrackName(str(entry.track_id)) if entry.track_id is not None else None
