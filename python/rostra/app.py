@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from rostra.config import Address, Config, ConfigError
 from rostra.hub import Hub
@@ -92,7 +93,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _uvicorn_config(config: Config, app: asgi.ASGIApp) -> uvicorn.Config:
+def _uvicorn_config(config: Config, app: ASGIApp) -> uvicorn.Config:
     """uvicorn's own log stays at warnings: its lines contain URLs, and those of sockets contain tokens."""
     settings = uvicorn.Config(
         app,

@@ -6,7 +6,7 @@ How a refusal looks on a wire is up to ``protocol/``.
 from typing import ClassVar
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 — the word of the glossary
     """A rule said no, and nothing changed."""
 
     code: ClassVar[str] = "refused"

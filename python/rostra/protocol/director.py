@@ -12,7 +12,7 @@ MAX_BODY: Final = 16 * 1024
 """Bytes of a request. Real ones have a hundred."""
 
 
-class ValidationFailed(ValueError):
+class ValidationFailed(ValueError):  # noqa: N818 — what clients are told
     """The body is not what was asked for. ``errors``: texts by field."""
 
     def __init__(self, errors: dict[str, list[str]]) -> None:

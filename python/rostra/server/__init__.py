@@ -1,1 +1,1 @@
-"""Inbound adapters: director, signalling sockets, page, metrics. They translate; the hub decides nothing and they even less."""
+"""Inbound adapters: director, signalling sockets, page, metrics. They translate and decide nothing."""

@@ -17,14 +17,14 @@ _BODY_TIMEOUT_S: Final = 10
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _CORS_PATHS: Final = "/api/director/"
 _CORS: Final = [(b"access-control-allow-origin", b"*")]
+# Lit writes style attributes; nothing else is inline, and nothing comes from elsewhere.
+_CSP: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    b"media-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
 _SECURITY: Final = [
-    (
-        b"content-security-policy",
-        # Lit writes style attributes; nothing else is inline, and nothing comes from elsewhere.
-        b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        b"media-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; "
-        b"base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
-    ),
+    (b"content-security-policy", _CSP),
     (b"permissions-policy", b"camera=(self), microphone=(self), display-capture=(self), geolocation=()"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),

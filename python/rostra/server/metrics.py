@@ -3,6 +3,7 @@
 import asyncio
 import platform
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -12,6 +13,8 @@ from prometheus_client.registry import Collector
 from rostra import __version__
 from rostra.hub import Hub
 
+_GAUGES: Final = frozenset({"transports", "tracks", "slots"})
+"""Fields of ``MediaStats`` that can fall; all others count since the engine started."""
 _LAG_INTERVAL_S: Final = 0.25
 _LAG_BUCKETS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -53,19 +56,16 @@ class _Figures(Collector):
         yield _gauge("rostra_sources", "Live sources.", totals.sources)
         yield _gauge("rostra_feeds", "Publisher connections.", totals.feeds)
         yield _gauge("rostra_viewers", "Viewer connections.", totals.viewers)
-        yield _gauge("rostra_media_transports", "Peer connections of the media plane.", media.transports)
-        yield _gauge("rostra_media_tracks", "Published tracks of the media plane.", media.tracks)
-        yield _gauge("rostra_media_slots", "Viewers' slots of the media plane.", media.slots)
-        yield _by("packets", "UDP packets.", "direction", {"in": media.packets_in, "out": media.packets_out})
-        yield _by("bytes", "Bytes of UDP payload.", "direction", {"in": media.bytes_in, "out": media.bytes_out})
-        yield _by("rtp_packets", "RTP packets.", "direction", {"in": media.rtp_in, "out": media.rtp_out})
-        requests = {"in": media.key_frame_requests_in, "out": media.key_frame_requests_out}
-        yield _by("key_frame_requests", "Key frames asked for by viewers, of publishers.", "direction", requests)
-        yield _counter("retransmissions", "Packets sent again to viewers.", media.retransmissions_out)
-        yield _counter("nacks", "Packets asked for again of publishers.", media.nacks_out)
-        yield _counter("switches", "Slots that changed to another track.", media.switches)
-        yield _counter("oversize_packets", "Packets that left larger than 1232 bytes.", media.oversize_out)
-        yield _by("dropped_packets", "Packets not forwarded.", "reason", dict(media.dropped))
+        for one in fields(media):
+            value = getattr(media, one.name)
+            if one.name in _GAUGES:
+                yield GaugeMetricFamily(f"rostra_media_{one.name}", f"MediaStats.{one.name} now.", value=value)
+            elif isinstance(value, int):
+                yield CounterMetricFamily(f"rostra_media_{one.name}", f"MediaStats.{one.name} so far.", value=value)
+        dropped = CounterMetricFamily("rostra_media_dropped", "Packets not forwarded.", labels=["reason"])
+        for reason, packets in media.dropped:
+            dropped.add_metric([reason], packets)
+        yield dropped
         build = GaugeMetricFamily("rostra_build_info", "What runs.", labels=["version", "python"])
         build.add_metric([__version__, platform.python_version()], 1)
         yield build
@@ -73,14 +73,3 @@ class _Figures(Collector):
 
 def _gauge(name: str, text: str, value: int) -> Metric:
     return GaugeMetricFamily(name, text, value=value)
-
-
-def _counter(name: str, text: str, value: int) -> Metric:
-    return CounterMetricFamily(f"rostra_media_{name}", text, value=value)
-
-
-def _by(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
-    family = CounterMetricFamily(f"rostra_media_{name}", text, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family

@@ -17,7 +17,7 @@ from rostra.server.http import fail
 
 _STATIC: Final = Path(rostra.__file__).parent / "static"
 _NOT_BUILT: Final = (
-    "<!doctype html><title>Rostra</title><p>Rostra runs. The page is not built: <code>make build</code>.</p>"
+    "<!doctype html><title>Rostra</title><p>The page is not built. <code>make build</code> builds it.</p>"
 )
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
@@ -30,7 +30,7 @@ class _Settings(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def settings(context: Context) -> Route:
-    """``GET /api/dev/settings``: the tokens for the page of ``rostra dev``, given to that page on this machine alone."""
+    """``GET /api/dev/settings``: the tokens, for the page of ``rostra dev`` on this machine alone."""
 
     async def get(request: Request) -> Response:
         if not context.config.dev:
