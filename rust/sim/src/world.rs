@@ -1,0 +1,360 @@
+//! One shard, one publisher, many viewers, and the links between them, in virtual time.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rostra_sfu::command::{Command, Event, Kind};
+use rostra_sfu::ids::{Mid, TrackId, TransportId};
+use rostra_sfu::outbox::Outbox;
+use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
+use rostra_sfu::stats::Stats;
+use rostra_sfu::time::Time;
+use rostra_sfu::transport::certificate::{Certificate, CertificateError};
+
+use crate::client::{Client, Heard, Media, Server};
+use crate::link::{Link, LinkConfig};
+use crate::media::{Encoder, read};
+use crate::oracle::Screen;
+
+/// What happens in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// One seed is one run.
+    pub seed: u64,
+    /// How many viewers.
+    pub viewers: u16,
+    /// How long media is watched after everybody has connected, seconds.
+    pub seconds: u64,
+    /// Each direction of each path, once everybody has connected.
+    pub link: LinkConfig,
+    /// Pictures a second.
+    pub fps: u64,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What each viewer saw.
+    pub screens: Vec<Screen>,
+    /// Audio packets each viewer heard.
+    pub heard: Vec<u64>,
+    /// Of (virtual time, viewer, SSRC, sequence, plaintext) of all media after the handshakes.
+    pub digest: u64,
+    /// The shard's totals.
+    pub stats: Stats,
+    /// When it ended, microseconds of virtual time.
+    pub end_us: u64,
+    /// Frames the publisher made.
+    pub frames: u32,
+    /// Key frames the publisher was asked for.
+    pub key_frames_asked: u64,
+}
+
+/// Everybody is connected by then; links are perfect before, so that the handshakes' own randomness leaves no trace.
+const START_US: u64 = 3_000_000;
+/// A decoder asks for a key frame when nothing came for this long, as browsers do.
+const ASK_AFTER_US: u64 = 250_000;
+
+enum Action {
+    ToServer(usize, Vec<u8>),
+    ToClient(usize, Vec<u8>),
+    Wake(usize),
+    Frame,
+    Audio,
+    Impair,
+}
+
+struct World {
+    shard: ShardCore,
+    outbox: Outbox,
+    server: Server,
+    clients: Vec<Client>,
+    by_address: HashMap<SocketAddr, usize>,
+    up: Vec<Link>,
+    down: Vec<Link>,
+    wake: Vec<Option<u64>>,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    actions: HashMap<u64, Action>,
+    order: u64,
+    encoder: Encoder,
+    video_seq: u64,
+    audio_seq: u64,
+    screens: Vec<Screen>,
+    asked_at_us: Vec<u64>,
+    heard: Vec<u64>,
+    digest: DefaultHasher,
+    key_frames_asked: u64,
+    frames: u32,
+    scenario: Scenario,
+}
+
+const PUBLISHER: usize = 0;
+
+/// Run a scenario to its end.
+///
+/// # Errors
+/// The library could not make a certificate.
+pub fn run(scenario: Scenario) -> Result<Outcome, CertificateError> {
+    let mut world = World::new(scenario)?;
+    let end_us = START_US + scenario.seconds * 1_000_000;
+    world.at(0, Action::Frame);
+    world.at(0, Action::Audio);
+    world.at(START_US, Action::Impair);
+    world.run_until(end_us);
+    Ok(Outcome {
+        digest: world.digest.finish(),
+        stats: world.shard.stats(),
+        screens: world.screens,
+        heard: world.heard,
+        end_us,
+        frames: world.frames,
+        key_frames_asked: world.key_frames_asked,
+    })
+}
+
+impl World {
+    fn new(scenario: Scenario) -> Result<Self, CertificateError> {
+        let base = Instant::now();
+        let certificate = Certificate::generate()?;
+        let server = Server {
+            address: SocketAddr::from(([10, 255, 0, 1], 8081)),
+            sha256: certificate.sha256(),
+        };
+        let mut shard = ShardCore::new(ShardConfig {
+            base,
+            unix_at_base_us: 1_700_000_000_000_000,
+            seed: scenario.seed,
+            certificate,
+        });
+        let tracks = [TrackId(1), TrackId(2)];
+        let mut clients = Vec::new();
+        for number in 0..=scenario.viewers {
+            let ssrc = 1000 + u32::from(number) * 10;
+            let medias = vec![
+                Media {
+                    mid: "0",
+                    kind: Kind::Video,
+                    ssrc,
+                },
+                Media {
+                    mid: "1",
+                    kind: Kind::Audio,
+                    ssrc: ssrc + 2,
+                },
+            ];
+            let published = (number == 0).then_some(tracks.as_slice());
+            let (client, spec) = Client::new(base, number, &server, medias, published);
+            let transport = TransportId(u64::from(number) + 1);
+            shard.command(
+                Time::ZERO,
+                Command::OpenTransport {
+                    transport,
+                    spec: Box::new(spec),
+                },
+            );
+            for (mid, track) in ["0", "1"].iter().zip(tracks).filter(|_| number > 0) {
+                if let Some(mid) = Mid::new(mid.as_bytes()) {
+                    shard.command(Time::ZERO, Command::BindSlot { transport, mid, track });
+                }
+            }
+            clients.push(client);
+        }
+        let count = clients.len();
+        let link = |n: usize, salt: u64| Link::new(LinkConfig::default(), scenario.seed ^ salt ^ (n as u64) << 8);
+        Ok(Self {
+            by_address: clients.iter().enumerate().map(|(n, client)| (client.address(), n)).collect(),
+            up: (0..count).map(|n| link(n, 1)).collect(),
+            down: (0..count).map(|n| link(n, 2)).collect(),
+            wake: vec![Some(0); count],
+            clients,
+            shard,
+            outbox: Outbox::default(),
+            server,
+            queue: BinaryHeap::new(),
+            actions: HashMap::new(),
+            order: 0,
+            encoder: Encoder::new(scenario.seed),
+            video_seq: 1000,
+            audio_seq: 2000,
+            screens: (0..scenario.viewers).map(|_| Screen::default()).collect(),
+            asked_at_us: vec![0; count],
+            heard: vec![0; usize::from(scenario.viewers)],
+            digest: DefaultHasher::new(),
+            key_frames_asked: 0,
+            frames: 0,
+            scenario,
+        })
+    }
+
+    fn at(&mut self, at_us: u64, action: Action) {
+        self.order += 1;
+        self.actions.insert(self.order, action);
+        self.queue.push(Reverse((at_us, self.order)));
+    }
+
+    fn run_until(&mut self, end_us: u64) {
+        for client in 0..self.clients.len() {
+            self.at(0, Action::Wake(client));
+        }
+        loop {
+            let action = self.queue.peek().map(|Reverse((at, _))| *at);
+            let shard = self.shard.next_timeout().map(|at| at.0);
+            let Some(now_us) = [action, shard].into_iter().flatten().min().filter(|at| *at <= end_us) else {
+                return;
+            };
+            while let Some(Reverse((at, order))) = self.queue.peek().copied().filter(|Reverse((at, _))| *at <= now_us) {
+                self.queue.pop();
+                if let Some(action) = self.actions.remove(&order) {
+                    self.act(at.max(now_us), action);
+                }
+            }
+            self.shard.timeout(Time(now_us));
+            self.transmit(now_us);
+        }
+    }
+
+    fn act(&mut self, now_us: u64, action: Action) {
+        match action {
+            Action::ToServer(client, mut bytes) => {
+                let from = self.clients[client].address();
+                self.shard.datagram(
+                    Time(now_us),
+                    Datagram {
+                        from,
+                        to: self.server.address,
+                        bytes: &mut bytes,
+                    },
+                );
+                self.transmit(now_us);
+            }
+            Action::ToClient(client, bytes) => {
+                self.clients[client].receive(now_us, self.server.address, &bytes);
+                self.drain(now_us, client);
+            }
+            Action::Wake(client) => {
+                if self.wake[client].is_some_and(|at| at <= now_us) {
+                    self.wake[client] = None;
+                    self.clients[client].timeout(now_us);
+                    self.complain(now_us, client);
+                    self.drain(now_us, client);
+                }
+            }
+            Action::Frame => self.frame(now_us),
+            Action::Audio => {
+                let payload = [(self.audio_seq & 0xff) as u8; 80];
+                let timestamp = (now_us * 48 / 1000) as u32;
+                self.clients[PUBLISHER].send(now_us, 1, self.audio_seq, timestamp, false, &payload);
+                self.audio_seq += 1;
+                self.drain(now_us, PUBLISHER);
+                self.at(now_us + 20_000, Action::Audio);
+            }
+            Action::Impair => {
+                let (seed, link) = (self.scenario.seed, self.scenario.link);
+                for (n, one) in self.up.iter_mut().enumerate() {
+                    one.reconfigure(link, seed ^ 3 ^ (n as u64) << 8);
+                }
+                for (n, one) in self.down.iter_mut().enumerate() {
+                    one.reconfigure(link, seed ^ 4 ^ (n as u64) << 8);
+                }
+            }
+        }
+    }
+
+    fn frame(&mut self, now_us: u64) {
+        let timestamp = (now_us * 90 / 1000) as u32;
+        for piece in self.encoder.frame() {
+            self.clients[PUBLISHER].send(now_us, 0, self.video_seq, timestamp, piece.marker, &piece.payload);
+            self.video_seq += 1;
+            self.drain(now_us, PUBLISHER);
+        }
+        self.frames += 1;
+        self.at(now_us + 1_000_000 / self.scenario.fps, Action::Frame);
+    }
+
+    /// A viewer that has seen nothing new for a while asks for a key frame.
+    fn complain(&mut self, now_us: u64, client: usize) {
+        if client == PUBLISHER || now_us < START_US {
+            return;
+        }
+        let waiting_us = self.screens[client - 1].waiting_us(now_us);
+        if waiting_us > ASK_AFTER_US && now_us - self.asked_at_us[client] > ASK_AFTER_US {
+            self.asked_at_us[client] = now_us;
+            self.clients[client].request_key_frame(now_us, 0);
+        }
+    }
+
+    fn drain(&mut self, now_us: u64, client: usize) {
+        let mut sent = Vec::new();
+        let mut heard = Vec::new();
+        let next = self.clients[client].drain(|bytes| sent.push(bytes.to_vec()), |event| heard.push(event));
+        for bytes in sent {
+            let arrivals: Vec<_> = self.up[client].send(now_us, bytes.len()).collect();
+            for at in arrivals {
+                self.at(at, Action::ToServer(client, bytes.clone()));
+            }
+        }
+        for event in heard {
+            self.hear(now_us, client, event);
+        }
+        if let Some(next) = next {
+            let next = next.max(now_us + 1);
+            if self.wake[client].is_none_or(|armed| next < armed) {
+                self.wake[client] = Some(next);
+                self.at(next, Action::Wake(client));
+            }
+        }
+    }
+
+    fn hear(&mut self, now_us: u64, client: usize, event: Heard) {
+        match event {
+            Heard::Connected => {}
+            Heard::KeyFrameWanted => {
+                self.key_frames_asked += 1;
+                self.encoder.request_key_frame();
+            }
+            Heard::Rtp(packet) if client != PUBLISHER => {
+                let ssrc = *packet.header.ssrc;
+                if now_us >= START_US {
+                    let seen = (now_us, client, ssrc, *packet.seq_no, &packet.payload[..]);
+                    seen.hash(&mut self.digest);
+                }
+                if ssrc % 10 == 0 {
+                    let timestamp = packet.time.numer();
+                    self.screens[client - 1].packet(now_us, timestamp, read(&packet.payload));
+                } else {
+                    self.heard[client - 1] += 1;
+                }
+            }
+            Heard::Rtp(_) => {}
+        }
+    }
+
+    fn transmit(&mut self, now_us: u64) {
+        loop {
+            self.outbox.clear();
+            let more = self.shard.transmit(Time(now_us), &mut self.outbox);
+            let datagrams: Vec<_> = self
+                .outbox
+                .datagrams()
+                .filter_map(|(path, bytes)| Some((*self.by_address.get(&path.remote)?, bytes.to_vec())))
+                .collect();
+            for (client, bytes) in datagrams {
+                let arrivals: Vec<_> = self.down[client].send(now_us, bytes.len()).collect();
+                for at in arrivals {
+                    self.at(at, Action::ToClient(client, bytes.clone()));
+                }
+            }
+            if !more {
+                break;
+            }
+        }
+        for event in self.shard.take_events() {
+            if let Event::Rejected { code, .. } = event {
+                unreachable!("the simulation's commands are valid: {code:?}");
+            }
+        }
+    }
+}
