@@ -2,8 +2,10 @@
 //! with ours above DTLS, so that a misreading of an RFC shows.
 
 pub mod client;
+pub mod isolation;
 pub mod link;
 pub mod media;
 pub mod oracle;
 pub mod random;
+pub mod relay;
 pub mod world;
