@@ -271,6 +271,11 @@ class MediaStats:
     key_frame_requests_in: int = 0
     switches: int = 0
     oversize_out: int = 0
+    receive_overflow: int = 0
+    send_full: int = 0
+    send_errors: int = 0
+    gso_fallbacks: int = 0
+    restarts: int = 0
     dropped: tuple[tuple[str, int], ...] = ()  # (reason, packets), every reason of the media plane
 
 

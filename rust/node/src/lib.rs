@@ -1,1 +1,16 @@
-//! Placeholder.
+//! The shell around [`rostra_sfu`]: threads, sockets, clocks and queues. It decides nothing about media.
+//!
+//! A [`Node`] owns one thread per shard. Commands go in through a bounded queue, events come out of a log with a descriptor that is
+//! readable while there are any; neither side ever waits for the other longer than a move of pointers takes.
+//!
+//! This is the only crate of the media plane with `unsafe`: `recvmmsg`, `sendmmsg` and control messages have no safe wrapper.
+
+mod interfaces;
+mod node;
+mod queue;
+pub mod socket;
+mod sys;
+mod worker;
+
+pub use node::{Node, NodeConfig, NodeError};
+pub use queue::Overloaded;

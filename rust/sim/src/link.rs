@@ -119,7 +119,9 @@ mod tests {
         };
         let run = |config| {
             let mut link = Link::new(config, 3);
-            (0..1_000).filter_map(|n| link.send(n * 100, 100).next()).collect::<Vec<_>>()
+            (0..1_000)
+                .filter_map(|n| link.send(n * 100, 100).next())
+                .collect::<Vec<_>>()
         };
         assert!(run(config).is_sorted());
         config.reorder = 0.2;

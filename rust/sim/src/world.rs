@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::error::Error;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use rostra_sfu::outbox::Outbox;
 use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
 use rostra_sfu::stats::Stats;
 use rostra_sfu::time::Time;
-use rostra_sfu::transport::certificate::{Certificate, CertificateError};
+use rostra_sfu::transport::certificate::Certificate;
 
 use crate::client::{Client, Heard, Media, Server};
 use crate::link::{Link, LinkConfig};
@@ -96,8 +97,8 @@ const PUBLISHER: usize = 0;
 /// Run a scenario to its end.
 ///
 /// # Errors
-/// The library could not make a certificate.
-pub fn run(scenario: Scenario) -> Result<Outcome, CertificateError> {
+/// The DTLS library could not make or take a certificate.
+pub fn run(scenario: Scenario) -> Result<Outcome, Box<dyn Error>> {
     let mut world = World::new(scenario)?;
     let end_us = START_US + scenario.seconds * 1_000_000;
     world.at(0, Action::Frame);
@@ -116,7 +117,7 @@ pub fn run(scenario: Scenario) -> Result<Outcome, CertificateError> {
 }
 
 impl World {
-    fn new(scenario: Scenario) -> Result<Self, CertificateError> {
+    fn new(scenario: Scenario) -> Result<Self, Box<dyn Error>> {
         let base = Instant::now();
         let certificate = Certificate::generate()?;
         let server = Server {
@@ -128,7 +129,7 @@ impl World {
             unix_at_base_us: 1_700_000_000_000_000,
             seed: scenario.seed,
             certificate,
-        });
+        })?;
         let tracks = [TrackId(1), TrackId(2)];
         let mut clients = Vec::new();
         for number in 0..=scenario.viewers {
@@ -165,7 +166,11 @@ impl World {
         let count = clients.len();
         let link = |n: usize, salt: u64| Link::new(LinkConfig::default(), scenario.seed ^ salt ^ (n as u64) << 8);
         Ok(Self {
-            by_address: clients.iter().enumerate().map(|(n, client)| (client.address(), n)).collect(),
+            by_address: clients
+                .iter()
+                .enumerate()
+                .map(|(n, client)| (client.address(), n))
+                .collect(),
             up: (0..count).map(|n| link(n, 1)).collect(),
             down: (0..count).map(|n| link(n, 2)).collect(),
             wake: vec![Some(0); count],

@@ -9,6 +9,10 @@ pub mod h264;
 mod vp8;
 mod vp9;
 
+#[cfg(test)]
+#[expect(clippy::disallowed_types, reason = "prop_oneof! shares its strategies")]
+mod tests;
+
 pub use continuity::{Continuity, Offsets, PictureIds, rewrite};
 
 use crate::command::Codec;

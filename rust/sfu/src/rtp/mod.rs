@@ -5,3 +5,7 @@ pub mod ext;
 pub mod header;
 pub mod rtcp;
 pub mod seq;
+
+#[cfg(test)]
+#[expect(clippy::disallowed_types, reason = "prop_oneof! shares its strategies")]
+mod tests;

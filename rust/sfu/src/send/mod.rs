@@ -6,6 +6,7 @@
 
 mod epoch;
 mod history;
+mod negotiated;
 mod pacer;
 mod queue;
 mod reports;

@@ -11,7 +11,9 @@ const FLOOR_BPS: u64 = 10_000_000;
 /// Longest burst, microseconds at the pacing rate.
 const BURST_US: u64 = 5_000;
 /// Longest burst, packets.
-const BURST_PACKETS: u64 = 16;
+const BURST_PACKETS: u32 = 16;
+/// Between two bursts that reach that length, microseconds: 16 packets each leave room for 300 Mb/s.
+const BURST_GAP_US: u64 = 500;
 
 /// Tokens are bits × microseconds per second, so that no division loses any.
 const SCALE: i64 = 1_000_000;
@@ -22,6 +24,9 @@ pub(super) struct Pacer {
     rate_bps: u64,
     tokens: i64,
     updated: Time,
+    /// Packets since `burst_at`.
+    burst: u32,
+    burst_at: Time,
 }
 
 impl Pacer {
@@ -31,6 +36,8 @@ impl Pacer {
             rate_bps: FLOOR_BPS,
             tokens: 0,
             updated: Time::ZERO,
+            burst: 0,
+            burst_at: Time::ZERO,
         };
         pacer.tokens = pacer.depth();
         pacer
@@ -48,26 +55,35 @@ impl Pacer {
             .div_euclid(2)
             .clamp(FLOOR_BPS, 10_000_000_000);
         self.tokens = self.tokens.min(self.depth());
+        if now.micros_since(self.burst_at) >= BURST_GAP_US {
+            self.burst = 0;
+            self.burst_at = now;
+        }
     }
 
     /// May a packet leave now?
     pub fn may_send(&self) -> bool {
-        self.tokens > 0
+        self.tokens > 0 && self.burst < BURST_PACKETS
     }
 
-    /// A datagram of `len` bytes left. It costs at least a sixteenth of a burst, so that a burst has at most 16 packets.
+    /// A datagram of `len` bytes left.
     pub fn spend(&mut self, len: usize) {
-        let cost = (len as i64) * 8 * SCALE;
-        self.tokens -= cost.max(self.depth() / BURST_PACKETS as i64);
+        self.tokens -= (len as i64) * 8 * SCALE;
+        self.burst += 1;
     }
 
     /// When a packet may leave.
     pub fn release_at(&self) -> Time {
-        if self.may_send() {
-            return self.updated;
+        let by_tokens = if self.tokens > 0 {
+            self.updated
+        } else {
+            self.updated + Duration::from_micros(self.tokens.unsigned_abs() / self.rate_bps.max(1) + 1)
+        };
+        if self.burst < BURST_PACKETS {
+            by_tokens
+        } else {
+            by_tokens.max(self.burst_at + Duration::from_micros(BURST_GAP_US))
         }
-        let wait = self.tokens.unsigned_abs() / self.rate_bps.max(1) + 1;
-        self.updated + Duration::from_micros(wait)
     }
 
     /// When `refill` was last called.
@@ -77,7 +93,7 @@ impl Pacer {
 
     fn depth(&self) -> i64 {
         let by_time = (self.rate_bps * BURST_US) as i64;
-        by_time.min((BURST_PACKETS * SAFE_PAYLOAD as u64 * 8) as i64 * SCALE)
+        by_time.min(i64::from(BURST_PACKETS) * SAFE_PAYLOAD as i64 * 8 * SCALE)
     }
 }
 
@@ -88,9 +104,12 @@ mod tests {
     /// Bytes sent in `millis` of virtual time by someone who always has packets of `len` bytes.
     fn sent(media_bps: u64, millis: u64, len: usize) -> (u64, u64) {
         let mut pacer = Pacer::new();
-        let mut now = Time::ZERO;
+        pacer.refill(Time::ZERO, media_bps);
+        // Idle for long enough to fill the bucket.
+        let begin = Time(10_000);
+        let mut now = begin;
         let (mut bytes, mut largest_burst) = (0, 0);
-        while now < Time(millis * 1000) {
+        while now.micros_since(begin) < millis * 1000 {
             pacer.refill(now, media_bps);
             let mut burst = 0;
             while pacer.may_send() {

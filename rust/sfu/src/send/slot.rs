@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::SlotIndex;
 use super::epoch::{Epoch, Epochs};
 use super::history::History;
+use super::negotiated::Negotiated;
 use super::queue::{Descriptor, Queue, What};
 use crate::codec::Continuity;
-use crate::command::{Codec, CodecSpec, Kind, SlotSpec};
+use crate::command::{CodecSpec, Kind, SlotSpec};
 use crate::encoding::{EncodingKey, EncodingView};
 use crate::ids::{Mid, Ssrc, TrackId};
 use crate::meta::{Detail, PacketMeta};
@@ -108,7 +109,7 @@ pub(super) struct Slot {
     /// A receiver report named `rtx_ssrc` since the last switch.
     pub rtx_confirmed: bool,
     mid_until: Time,
-    codecs: Box<[CodecSpec]>,
+    codecs: Negotiated,
     continuity: Continuity,
     last: Option<Last>,
     tag: u8,
@@ -136,7 +137,7 @@ impl Slot {
             confirmed: false,
             rtx_confirmed: false,
             mid_until: Time::ZERO,
-            codecs: spec.codecs.clone().into_boxed_slice(),
+            codecs: Negotiated::new(&spec.codecs),
             continuity: Continuity::default(),
             last: None,
             tag: 0,
@@ -166,7 +167,7 @@ impl Slot {
 
     /// Whether the viewer can take any of these.
     pub fn accepts_any(&self, codecs: &[CodecSpec]) -> bool {
-        codecs.iter().any(|codec| self.payload_type(codec).is_some())
+        codecs.iter().any(|codec| self.codecs.of_source(codec).is_some())
     }
 
     /// Does the next packet carry the MID? Receivers that know no `a=ssrc` for the slot route by it (RFC 8843 §9.2).
@@ -186,7 +187,7 @@ impl Slot {
 
     /// Bytes of memory besides the slot itself.
     pub fn memory(&self) -> usize {
-        self.history.memory() + size_of_val(&*self.codecs)
+        self.history.memory() + self.codecs.memory()
     }
 
     /// Stage an encoding. Returns whether a key frame must be asked for, and the switch when the cached one could be shown at once.
@@ -458,30 +459,9 @@ impl Slot {
     fn payload_type_of(&self, meta: &PacketMeta, view: &EncodingView<'_>) -> Option<CodecSpec> {
         let codec = meta.detail.codec();
         if view.codec.codec == codec && view.codec.payload_type == meta.payload_type {
-            return self.payload_type(&view.codec);
+            return self.codecs.of_source(&view.codec);
         }
-        self.codecs.iter().find(|ours| ours.codec == codec).copied()
-    }
-
-    /// The viewer's payload type for what a publisher sends.
-    fn payload_type(&self, source: &CodecSpec) -> Option<CodecSpec> {
-        let mut candidates = self.codecs.iter().filter(|ours| ours.codec == source.codec);
-        match source.codec {
-            // Decoders take more than they announce, so H264 is never withheld: the same profile, else the highest with
-            // packetization-mode=1 (RFC 6184 §6.3, the mode that carries fragments).
-            Codec::H264 => candidates
-                .max_by_key(|ours| {
-                    (
-                        ours.profile >> 8 == source.profile >> 8,
-                        ours.packetization_mode == 1,
-                        ours.profile,
-                    )
-                })
-                .copied(),
-            // Profiles differ in bit depth and chroma, which a decoder has or has not (RFC 9628 §6).
-            Codec::Vp9 => candidates.find(|ours| ours.profile == source.profile).copied(),
-            Codec::Vp8 | Codec::Av1 | Codec::Opus | Codec::MultiOpus => candidates.copied().next(),
-        }
+        self.codecs.of_codec(codec)
     }
 }
 

@@ -45,13 +45,7 @@ impl ShardCore {
             })
     }
 
-    pub(super) fn bind(
-        &mut self,
-        now: Time,
-        id: TransportId,
-        mid: Mid,
-        track: TrackId,
-    ) -> Result<(), RefusalCode> {
+    pub(super) fn bind(&mut self, now: Time, id: TransportId, mid: Mid, track: TrackId) -> Result<(), RefusalCode> {
         let (index, slot) = self.slot(id, mid)?;
         self.serving = Some(index);
         let track_key = self.tracks.by_id(track).ok_or(RefusalCode::UnknownTrack)?;
@@ -142,26 +136,6 @@ impl ShardCore {
         }
         self.mark_dirty(index);
     }
-
-    /// A slot that still waits for a key frame asks again each second: the arbiter falls silent after a few tries, and the
-    /// viewer does not ask, because it still sees the old picture.
-    pub(super) fn renew_requests(&mut self, now: Time) {
-        let mut wanted = std::mem::take(&mut self.scratch.requests);
-        wanted.clear();
-        for transport in self.transports.iter().flatten() {
-            for (slot, key) in transport.sender.bound() {
-                if transport.sender.staged(slot) == Some(key) && !wanted.contains(&key) {
-                    wanted.push(key);
-                }
-            }
-        }
-        for key in wanted.drain(..) {
-            if self.tracks.encoding(key).is_some() {
-                self.request_key_frame(now, key);
-            }
-        }
-        self.scratch.requests = wanted;
-    }
 }
 
 pub(super) fn subscriber(key: EncodingKey, transport: u32, slot: u16) -> Subscriber {
@@ -174,7 +148,12 @@ pub(super) fn subscriber(key: EncodingKey, transport: u32, slot: u16) -> Subscri
 
 /// The highest encoding that flows; the lowest, which publishers keep up longest, while none does.
 fn best_encoding(key: TrackKey, track: &Track) -> EncodingKey {
-    let flows = |index: u8| track.encoding(index).and_then(|encoding| encoding.view()).is_some_and(|view| view.rate_bps > 0);
+    let flows = |index: u8| {
+        track
+            .encoding(index)
+            .and_then(|encoding| encoding.view())
+            .is_some_and(|view| view.rate_bps > 0)
+    };
     let count = track.encodings().len() as u8;
     key.encoding((0..count).rev().find(|index| flows(*index)).unwrap_or(0))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::transport::{Phase, Transport};
 use super::binding::subscriber;
+use super::transport::{Phase, Transport};
 use super::{MAX_TRANSPORTS, ShardCore};
 use crate::command::{
     CloseReason, CodecSpec, Command, Event, Kind, MAX_CODECS, MAX_FINGERPRINTS, MAX_MEDIA, RefusalCode, SlotSpec,
@@ -42,7 +42,10 @@ impl ShardCore {
         validate(&spec)?;
         if self.by_id.contains_key(&id)
             || self.by_ufrag.contains_key(&spec.local_ufrag)
-            || spec.receive.iter().any(|media| self.tracks.by_id(media.track).is_some())
+            || spec
+                .receive
+                .iter()
+                .any(|media| self.tracks.by_id(media.track).is_some())
         {
             return Err(RefusalCode::Duplicate);
         }
@@ -51,12 +54,7 @@ impl ShardCore {
         }
         let map = ExtensionMap::new(&spec.extensions);
         let our_ssrc = self.random_ssrc();
-        let seed = self.random();
-        let tracks: Vec<_> = spec
-            .receive
-            .iter()
-            .map(|media| self.tracks.insert(id, media))
-            .collect();
+        let tracks: Vec<_> = spec.receive.iter().map(|media| self.tracks.insert(id, media)).collect();
         let transport = Transport {
             id,
             ice: IceLite::new(&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag, &spec.remote_pwd),
@@ -65,9 +63,8 @@ impl ShardCore {
             fingerprints: spec.fingerprints,
             phase: Phase::Waiting,
             dtls_timeout: None,
-            receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc, seed),
+            receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc),
             sender: Sender::new(&spec.slots, map, spec.cname, self.config.unix_at_base_us),
-            map,
             tracks,
             paths: Vec::new(),
             opened: now,
@@ -85,7 +82,7 @@ impl ShardCore {
         }
         self.by_id.insert(id, index);
         self.by_ufrag.insert(spec.local_ufrag, index);
-        self.arm(index);
+        self.arm(now, index);
         Ok(())
     }
 
@@ -154,12 +151,7 @@ impl ShardCore {
 }
 
 fn validate(spec: &TransportSpec) -> Result<(), RefusalCode> {
-    let credentials = [
-        &spec.local_ufrag,
-        &spec.local_pwd,
-        &spec.remote_ufrag,
-        &spec.remote_pwd,
-    ];
+    let credentials = [&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag, &spec.remote_pwd];
     if credentials.iter().any(|text| text.is_empty() || text.len() > 256)
         || spec.fingerprints.is_empty()
         || spec.cname.is_empty()
@@ -179,11 +171,11 @@ fn validate(spec: &TransportSpec) -> Result<(), RefusalCode> {
         if media.encodings.is_empty() || media.encodings.len() > 8 {
             return Err(RefusalCode::Invalid);
         }
-        let known = media.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]);
-        if !mids.insert(media.mid)
-            || !tracks.insert(media.track)
-            || !known.flatten().all(|ssrc| ssrcs.insert(ssrc))
-        {
+        let known = media
+            .encodings
+            .iter()
+            .flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]);
+        if !mids.insert(media.mid) || !tracks.insert(media.track) || !known.flatten().all(|ssrc| ssrcs.insert(ssrc)) {
             return Err(RefusalCode::Duplicate);
         }
     }

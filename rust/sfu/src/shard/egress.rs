@@ -1,6 +1,7 @@
 //! Datagrams out: replies first, then each transport that has something to say, in turn.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::ShardCore;
 use super::transport::{CONSENT, Phase, STALL};
@@ -13,6 +14,9 @@ use crate::transport::srtp::{SrtpIn, SrtpOut};
 
 /// Replies that wait at most. A flood of checks beyond this loses replies, which ICE repeats.
 const MAX_CONTROL: usize = 1024;
+/// No transport is served more often than this by timers: what is due at once is due in this round, and a module that says "now" for ever
+/// must not keep the shard from everybody else.
+const SOONEST: Duration = Duration::from_micros(100);
 /// Largest datagram of our own making (DTLS flights, RTCP compounds).
 const MAX_OWN: usize = 1500;
 
@@ -92,7 +96,7 @@ impl ShardCore {
             if let Some(transport) = self.transport(index) {
                 transport.dirty = false;
             }
-            self.arm(index);
+            self.arm(now, index);
         }
         self.serving = None;
         false
@@ -109,10 +113,7 @@ impl ShardCore {
         let Phase::Connected { srtp_out, .. } = &mut transport.phase else {
             return false;
         };
-        let (nacks, requests) = (
-            transport.receiver.nacks_out,
-            transport.receiver.key_frame_requests_out,
-        );
+        let (nacks, requests) = (transport.receiver.nacks_out, transport.receiver.key_frame_requests_out);
         loop {
             if !out.has_room(MAX_OWN) {
                 return true;
@@ -191,7 +192,7 @@ impl ShardCore {
                 }
             }
         }
-        self.arm(index);
+        self.arm(now, index);
     }
 
     /// A viewer that has just connected starts what was bound meanwhile, from the cache where that is possible.
@@ -240,7 +241,7 @@ impl ShardCore {
         }
         self.serve_dtls(now, index);
         self.mark_dirty(index);
-        self.arm(index);
+        self.arm(now, index);
     }
 
     fn serve_dtls(&mut self, now: Time, index: u32) {
@@ -268,11 +269,11 @@ impl ShardCore {
 
     /// Wake the transport when it next has something to do. An earlier wake-up that is armed already is good enough: it arms
     /// the next one.
-    pub(super) fn arm(&mut self, index: u32) {
+    pub(super) fn arm(&mut self, now: Time, index: u32) {
         let Some(transport) = self.transport(index) else {
             return;
         };
-        let at = transport.next_timeout();
+        let at = transport.next_timeout().max(now + SOONEST);
         if transport.armed.is_none_or(|armed| at < armed) {
             transport.armed = Some(at);
             self.timers.arm(at, index);

@@ -104,7 +104,7 @@ impl ShardCore {
         let received = transport.receiver.rtp(now, &mut self.tracks, packet, &header);
         let id = transport.id;
         self.authenticated(now, index);
-        self.arm(index);
+        self.arm(now, index);
         let received = received?;
         self.stats.rtp_in += 1;
         let key = received.key;
@@ -121,6 +121,7 @@ impl ShardCore {
             return Ok(());
         };
         let mut switched = std::mem::take(&mut self.scratch.switched);
+        let mut awaited = false;
         for subscriber in track.subscribers.iter().filter(|one| one.encoding == key.encoding) {
             let Some(viewer) = self
                 .transports
@@ -150,15 +151,19 @@ impl ShardCore {
                         });
                     }
                 }
-                Err(reason) => self.stats.dropped.add(reason),
+                Err(reason) => {
+                    // Whoever waits for a key frame asks with every packet that passes by: the arbiter makes one request of all, and one
+                    // that was lost for good is repeated.
+                    awaited |= reason == DropReason::AwaitingKeyFrame;
+                    self.stats.dropped.add(reason);
+                }
             }
         }
-        let wants_start = received.first_of_track && view.start.is_none() && !track.subscribers.is_empty();
         for one in switched.drain(..) {
             self.reconcile(one.index, one.slot, one.before);
         }
         self.scratch.switched = switched;
-        if wants_start {
+        if awaited {
             self.request_key_frame(now, key);
         }
         Ok(())
@@ -225,7 +230,7 @@ impl ShardCore {
             transport.stalled = false;
             let transport = transport.id;
             self.events.push(Event::TransportResumed { transport });
-            self.arm(index);
+            self.arm(now, index);
         }
     }
 

@@ -16,7 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::command::{CloseReason, Command, Event};
 use crate::encoding::EncodingKey;
@@ -26,7 +26,7 @@ use crate::receive::Tracks;
 use crate::stats::Stats;
 use crate::time::Time;
 use crate::transport::certificate::Certificate;
-use crate::transport::dtls::DtlsConfig;
+use crate::transport::dtls::{DtlsConfig, DtlsError};
 
 use hash::FastHasher;
 use timers::Timers;
@@ -34,8 +34,6 @@ use transport::Transport;
 
 /// Most transports of one shard. A viewer costs up to 64 KB, so this is 4 GB.
 pub const MAX_TRANSPORTS: usize = 65_536;
-/// Totals leave as an event this often.
-const STATS_EVERY: Duration = Duration::from_secs(1);
 
 /// What a shard is made from.
 #[derive(Clone, Debug)]
@@ -77,7 +75,6 @@ pub struct ShardCore {
     control: egress::Control,
     events: Vec<Event>,
     stats: Stats,
-    next_stats: Time,
     /// The transport being served, so that a bug closes that one and no other.
     serving: Option<u32>,
     scratch: Scratch,
@@ -98,9 +95,12 @@ impl std::fmt::Debug for ShardCore {
 
 impl ShardCore {
     /// An empty world.
-    pub fn new(config: ShardConfig) -> Self {
-        Self {
-            dtls: DtlsConfig::new(config.base, &config.certificate),
+    ///
+    /// # Errors
+    /// The DTLS library does not take the certificate.
+    pub fn new(config: ShardConfig) -> Result<Self, DtlsError> {
+        Ok(Self {
+            dtls: DtlsConfig::new(config.base, &config.certificate)?,
             random: config.seed,
             config,
             transports: Vec::new(),
@@ -114,10 +114,9 @@ impl ShardCore {
             control: egress::Control::default(),
             events: Vec::new(),
             stats: Stats::default(),
-            next_stats: Time::ZERO + STATS_EVERY,
             serving: None,
             scratch: Scratch::default(),
-        }
+        })
     }
 
     /// Obey an order. A refused one leaves an [`Event::Rejected`] and changes nothing else.
@@ -146,18 +145,11 @@ impl ShardCore {
         }) {
             self.guarded(|shard| shard.serve(now, index));
         }
-        if now >= self.next_stats {
-            self.next_stats = now + STATS_EVERY;
-            self.renew_requests(now);
-            let stats = Box::new(self.stats());
-            self.events.push(Event::Stats(stats));
-        }
     }
 
     /// When `timeout` wants to be called next.
     pub fn next_timeout(&self) -> Option<Time> {
-        let timer = self.timers.next().unwrap_or(self.next_stats);
-        Some(timer.min(self.next_stats))
+        self.timers.next()
     }
 
     /// Write datagrams that may leave now into `out`, as many as fit. `true`: call again after emptying it.

@@ -6,7 +6,6 @@ use crate::command::{DtlsRole, Fingerprint};
 use crate::ids::TransportId;
 use crate::outbox::Path;
 use crate::receive::{Receiver, TrackKey};
-use crate::rtp::ext::ExtensionMap;
 use crate::send::Sender;
 use crate::time::Time;
 use crate::transport::dtls::Dtls;
@@ -56,7 +55,6 @@ pub(super) struct Transport {
     pub fingerprints: Vec<Fingerprint>,
     pub phase: Phase,
     pub dtls_timeout: Option<Time>,
-    pub map: ExtensionMap,
     pub tracks: Vec<TrackKey>,
     pub receiver: Receiver,
     pub sender: Sender,

@@ -122,13 +122,6 @@ impl DtlsConfig {
             base,
         })
     }
-
-    fn instant(&self, time: Time) -> Instant {
-        // A time that the clock cannot hold is never reached.
-        self.base
-            .checked_add(Duration::from_micros(time.0))
-            .unwrap_or(self.base)
-    }
 }
 
 /// A new association. The peer's certificate must have one of `fingerprints` (the first [`MAX_FINGERPRINTS`] count). In the active role the
@@ -178,7 +171,7 @@ impl DimplDtls {
         let mut inner = dimpl::Dtls::new_12(
             SharedConfig::clone(&config.shared),
             config.certificate.clone(),
-            config.instant(now),
+            instant(config.base, now),
         );
         inner.set_active(role == DtlsRole::Active);
         let mut dtls = Self {
@@ -206,7 +199,7 @@ impl DimplDtls {
         if let State::Failed(error) = &self.state {
             return Err(error.clone());
         }
-        let instant = self.base.checked_add(Duration::from_micros(now.0)).unwrap_or(self.base);
+        let instant = instant(self.base, now);
         let result = self
             .inner
             .handle_timeout(instant)
@@ -224,16 +217,18 @@ impl DimplDtls {
     }
 
     fn drain(&mut self, now: Instant) -> Result<(), DtlsError> {
-        // The library panics when a certificate does not fit. This memory is needed for the few datagrams of a handshake only.
-        let mut scratch = vec![0; SCRATCH];
+        // The library panics when a certificate does not fit; after the handshake there is none.
+        let len = match self.state {
+            State::Connected => MAX_DATAGRAM,
+            State::Handshake | State::Verified | State::Failed(_) => SCRATCH,
+        };
+        let mut scratch = vec![0; len];
         let mut connected = false;
         let mut keys = None;
         loop {
             match self.inner.poll_output(&mut scratch) {
-                dimpl::Output::Packet(packet) => {
-                    if self.packets.len() < MAX_PENDING {
-                        self.packets.push_back(packet.to_vec());
-                    }
+                dimpl::Output::Packet(packet) if self.packets.len() < MAX_PENDING => {
+                    self.packets.push_back(packet.to_vec());
                 }
                 dimpl::Output::PeerCert(certificate) => {
                     if !matches_one(&self.fingerprints, certificate) {
@@ -253,6 +248,7 @@ impl DimplDtls {
                 dimpl::Output::BufferTooSmall { needed } => {
                     return Err(DtlsError::Failed(format!("output of {needed} bytes")));
                 }
+                // A datagram too many, application data, and what later versions of the library may have to say.
                 _ => {}
             }
         }
@@ -312,6 +308,11 @@ impl Dtls for DimplDtls {
     }
 }
 
+/// A time that the clock cannot hold is never reached.
+fn instant(base: Instant, time: Time) -> Instant {
+    base.checked_add(Duration::from_micros(time.0)).unwrap_or(base)
+}
+
 fn failed(error: dimpl::Error) -> DtlsError {
     DtlsError::Failed(error.to_string())
 }
@@ -357,5 +358,4 @@ fn split(material: &[u8], profile: dimpl::SrtpProfile, role: DtlsRole) -> Result
 }
 
 #[cfg(test)]
-#[path = "dtls_tests.rs"]
 mod tests;

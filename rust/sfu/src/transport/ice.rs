@@ -141,5 +141,4 @@ impl IceLite {
 }
 
 #[cfg(test)]
-#[path = "ice_tests.rs"]
 mod tests;

@@ -372,7 +372,7 @@ pub fn write_error(
 }
 
 /// Appends attributes behind a header.
-pub(super) struct Writer<'a> {
+struct Writer<'a> {
     out: &'a mut [u8],
     len: usize,
 }
@@ -404,7 +404,7 @@ impl<'a> Writer<'a> {
         value.get_mut(..len)
     }
 
-    pub(super) fn put(&mut self, kind: u16, value: &[u8]) -> Option<()> {
+    fn put(&mut self, kind: u16, value: &[u8]) -> Option<()> {
         self.attribute(kind, value.len())?.copy_from_slice(value);
         Some(())
     }
@@ -519,7 +519,6 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 #[cfg(test)]
-#[path = "stun_tests.rs"]
 mod tests;
 
 #[cfg(test)]

@@ -36,7 +36,11 @@ fn main() -> ExitCode {
         }
     }
     println!("{} seeds, {failed} failed", last - first + 1);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn report(seed: u64, outcome: &Outcome) -> bool {
@@ -46,12 +50,19 @@ fn report(seed: u64, outcome: &Outcome) -> bool {
         .enumerate()
         .flat_map(|(viewer, screen)| {
             let verdict = screen.verdict(outcome.end_us, &BOUNDS);
-            verdict.into_iter().map(move |wrong| format!("viewer {viewer}: {wrong}"))
+            verdict
+                .into_iter()
+                .map(move |wrong| format!("viewer {viewer}: {wrong}"))
         })
         .collect();
     let shown: u64 = outcome.screens.iter().map(|screen| screen.shown_frames).sum();
     let skipped: u64 = outcome.screens.iter().map(|screen| screen.skipped_frames).sum();
-    let gap_us = outcome.screens.iter().map(|screen| screen.longest_gap_us).max().unwrap_or(0);
+    let gap_us = outcome
+        .screens
+        .iter()
+        .map(|screen| screen.longest_gap_us)
+        .max()
+        .unwrap_or(0);
     println!(
         "seed {seed}: digest {:016x}, {shown} frames shown, {skipped} skipped, longest gap {} ms, {} retransmissions, {} key frames asked{}",
         outcome.digest,

@@ -1,1 +1,8 @@
+//! Slots in virtual time: publishers are hand-made rings, the viewer unseals and reads what leaves.
 
+mod flow;
+mod invariants;
+mod retransmission;
+mod source;
+mod switching;
+mod world;

@@ -1,3 +1,8 @@
+use aws_lc_rs::aead::Aad;
+use aws_lc_rs::cipher;
+
+use super::key::*;
+use super::replay::Window;
 use super::*;
 
 const PROFILES: [SrtpProfile; 3] = [

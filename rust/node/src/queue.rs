@@ -1,0 +1,239 @@
+//! What crosses the threads: commands in, events out. Both sides hold a lock for a move of values and one eventfd call, never longer.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rostra_sfu::command::{Command, Event};
+use rostra_sfu::stats::Stats;
+
+use crate::sys::Wake;
+
+/// The command queue has no room for the whole batch, or the node is closed. Nothing of the batch was taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the command queue of the media plane is full")]
+pub struct Overloaded;
+
+/// No invariant spans a panic: every critical section is a move.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Commands on their way to one shard. Readable while there are any.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    state: Mutex<InboxState>,
+    capacity: usize,
+    ready: Wake,
+}
+
+#[derive(Debug, Default)]
+struct InboxState {
+    commands: VecDeque<Command>,
+    closed: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(capacity: usize) -> io::Result<Self> {
+        Ok(Self {
+            state: Mutex::default(),
+            capacity,
+            ready: Wake::new()?,
+        })
+    }
+
+    /// All of `commands`, in order, or none.
+    pub(crate) fn submit(&self, commands: Vec<Command>) -> Result<(), Overloaded> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let mut state = lock(&self.state);
+        if state.closed || commands.len() > self.capacity.saturating_sub(state.commands.len()) {
+            return Err(Overloaded);
+        }
+        if state.commands.is_empty() {
+            self.ready.set();
+        }
+        state.commands.extend(commands);
+        Ok(())
+    }
+
+    /// No more commands; those already taken are still obeyed.
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = true;
+        self.ready.set();
+    }
+
+    /// Move everything to the end of `into`. `true`: closed, and this was the last of it.
+    pub(crate) fn take(&self, into: &mut VecDeque<Command>) -> bool {
+        let mut state = lock(&self.state);
+        if !state.commands.is_empty() {
+            self.ready.clear();
+            if into.is_empty() {
+                std::mem::swap(&mut state.commands, into);
+            } else {
+                into.append(&mut state.commands);
+            }
+        }
+        state.closed
+    }
+}
+
+impl AsRawFd for Inbox {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ready.as_raw_fd()
+    }
+}
+
+/// Facts on their way to the control plane. Readable while there are any.
+///
+/// Lifecycle events are never dropped, so the log grows while nobody drains it. What it can grow to is bounded by what the control plane
+/// ordered (a handful per transport and binding) and by one stall and resume per transport in 5 s. Totals are latest-wins: one per shard is
+/// kept, and `drain` adds them up into one event behind the others.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    state: Mutex<LogState>,
+    ready: Wake,
+}
+
+#[derive(Debug)]
+struct LogState {
+    events: Vec<Event>,
+    stats: Vec<Stats>,
+    stats_are_new: bool,
+}
+
+impl EventLog {
+    pub(crate) fn new(shards: usize) -> io::Result<Self> {
+        Ok(Self {
+            state: Mutex::new(LogState {
+                events: Vec::new(),
+                stats: vec![Stats::default(); shards],
+                stats_are_new: false,
+            }),
+            ready: Wake::new()?,
+        })
+    }
+
+    /// Append `events`, leaving it empty.
+    pub(crate) fn publish(&self, events: &mut Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let mut state = lock(&self.state);
+        state.events.append(events);
+        self.ready.set();
+    }
+
+    /// Replace the totals of a shard.
+    pub(crate) fn publish_stats(&self, shard: usize, stats: Stats) {
+        let mut state = lock(&self.state);
+        if let Some(slot) = state.stats.get_mut(shard) {
+            *slot = stats;
+            state.stats_are_new = true;
+            self.ready.set();
+        }
+    }
+
+    /// Everything since the last call, in order.
+    pub(crate) fn drain(&self) -> Vec<Event> {
+        let mut state = lock(&self.state);
+        self.ready.clear();
+        let mut events = std::mem::take(&mut state.events);
+        if std::mem::take(&mut state.stats_are_new) {
+            let mut total = Stats::default();
+            for stats in &state.stats {
+                total.merge(stats);
+            }
+            events.push(Event::Stats(Box::new(total)));
+        }
+        events
+    }
+}
+
+impl AsRawFd for EventLog {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ready.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::is_readable;
+    use rostra_sfu::ids::TransportId;
+
+    fn close(id: u64) -> Command {
+        Command::CloseTransport {
+            transport: TransportId(id),
+        }
+    }
+
+    fn stalled(id: u64) -> Event {
+        Event::TransportStalled {
+            transport: TransportId(id),
+        }
+    }
+
+    #[test]
+    fn a_batch_that_does_not_fit_is_refused_whole() {
+        let inbox = Inbox::new(3).unwrap();
+        assert_eq!(inbox.submit(vec![close(1), close(2)]), Ok(()));
+        assert_eq!(inbox.submit(vec![close(3), close(4)]), Err(Overloaded));
+        assert_eq!(inbox.submit(vec![close(5)]), Ok(()));
+        let mut taken = VecDeque::new();
+        assert!(!inbox.take(&mut taken));
+        assert_eq!(taken, [close(1), close(2), close(5)]);
+        assert_eq!(inbox.submit(vec![close(6), close(7), close(8)]), Ok(()));
+    }
+
+    #[test]
+    fn an_inbox_is_readable_only_while_it_holds_commands() {
+        let inbox = Inbox::new(3).unwrap();
+        assert_eq!(inbox.submit(Vec::new()), Ok(()));
+        assert!(!is_readable(inbox.as_raw_fd()));
+        inbox.submit(vec![close(1)]).unwrap();
+        assert!(is_readable(inbox.as_raw_fd()));
+        inbox.take(&mut VecDeque::new());
+        assert!(!is_readable(inbox.as_raw_fd()));
+    }
+
+    #[test]
+    fn a_closed_inbox_hands_out_what_it_has_and_takes_no_more() {
+        let inbox = Inbox::new(3).unwrap();
+        inbox.submit(vec![close(1)]).unwrap();
+        inbox.close();
+        assert_eq!(inbox.submit(vec![close(2)]), Err(Overloaded));
+        let mut taken = VecDeque::new();
+        assert!(inbox.take(&mut taken));
+        assert_eq!(taken, [close(1)]);
+    }
+
+    #[test]
+    fn a_log_is_readable_only_while_it_holds_events() {
+        let log = EventLog::new(1).unwrap();
+        log.publish(&mut Vec::new());
+        assert!(!is_readable(log.as_raw_fd()));
+        log.publish(&mut vec![stalled(1)]);
+        log.publish(&mut vec![stalled(2)]);
+        assert!(is_readable(log.as_raw_fd()));
+        assert_eq!(log.drain(), [stalled(1), stalled(2)]);
+        assert!(!is_readable(log.as_raw_fd()));
+        assert!(log.drain().is_empty());
+    }
+
+    #[test]
+    fn of_totals_only_the_latest_is_told_summed_over_shards() {
+        let log = EventLog::new(2).unwrap();
+        let stats = |packets_in| Stats {
+            packets_in,
+            ..Stats::default()
+        };
+        log.publish_stats(0, stats(1));
+        log.publish_stats(0, stats(5));
+        log.publish_stats(1, stats(30));
+        assert_eq!(log.drain(), [Event::Stats(Box::new(stats(35)))]);
+        assert!(!is_readable(log.as_raw_fd()));
+    }
+}

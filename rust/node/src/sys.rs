@@ -1,0 +1,129 @@
+//! Small system calls: an eventfd, a poll, an option of a socket, the CPU that a thread runs on.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// An eventfd: readable from `set` until `clear`.
+#[derive(Debug)]
+pub(crate) struct Wake(File);
+
+impl Wake {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: eventfd takes no pointers; its result is checked before use.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel just made `fd` for us, and nobody else knows it.
+        Ok(Self(File::from(unsafe { OwnedFd::from_raw_fd(fd) })))
+    }
+
+    /// Make it readable. It fails only at 2^64 − 2 pending wakes, and then it is readable already.
+    pub(crate) fn set(&self) {
+        let _ = (&self.0).write(&1u64.to_ne_bytes());
+    }
+
+    /// Make it unreadable. Nothing to read is no error.
+    pub(crate) fn clear(&self) {
+        let _ = (&self.0).read(&mut [0; 8]);
+    }
+}
+
+impl AsRawFd for Wake {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Sleep until one of `fds` is readable or `timeout` is over. A signal ends it early. `ppoll`, because its timeout has nanoseconds on every
+/// kernel and two descriptors need no epoll.
+pub(crate) fn wait_readable<const N: usize>(fds: [RawFd; N], timeout: Duration) {
+    let mut polled = fds.map(|fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    let timeout = libc::timespec {
+        tv_sec: timeout.as_secs().min(3600) as libc::time_t,
+        tv_nsec: timeout.subsec_nanos() as libc::c_long,
+    };
+    // SAFETY: `polled` is an array of N initialised pollfds that outlives the call, `timeout` is a valid timespec, no signal mask is given.
+    unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, &timeout, std::ptr::null()) };
+}
+
+/// setsockopt(2) with a plain value.
+pub(crate) fn set_option<T: Copy>(fd: RawFd, level: i32, name: i32, value: T) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `value`, which lives until the call returns.
+    let result = unsafe {
+        libc::setsockopt(
+            fd,
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Datagrams that the kernel dropped because the receive buffer of the socket was full (SO_MEMINFO, SK_MEMINFO_DROPS).
+pub(crate) fn receive_overflow(fd: RawFd) -> u64 {
+    const DROPS: usize = 8;
+    let mut info = [0u32; DROPS + 1];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `info`, which outlives the call.
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if result == 0 { u64::from(info[DROPS]) } else { 0 }
+}
+
+/// Keep the calling thread on one CPU of those that the process may use: shard 0 on the last, because interrupts prefer the first.
+/// Best effort: where there are not more CPUs than shards, the scheduler knows better.
+pub(crate) fn pin_shard(index: usize, shards: usize) {
+    // SAFETY: cpu_set_t is a plain bit mask; all zeros is the empty set.
+    let mut allowed: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: 0 names the calling thread; pointer and size describe `allowed`.
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut allowed) } != 0 {
+        return;
+    }
+    let cpus: Vec<usize> = (0..libc::CPU_SETSIZE as usize)
+        // SAFETY: `cpu` is below CPU_SETSIZE, so the bit is inside the mask.
+        .filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &allowed) })
+        .collect();
+    if cpus.len() <= shards {
+        return;
+    }
+    let Some(&cpu) = cpus.iter().rev().nth(index) else {
+        return;
+    };
+    // SAFETY: as above; `cpu` came out of a mask of the same size.
+    unsafe {
+        let mut chosen: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut chosen);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const chosen);
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn is_readable(fd: RawFd) -> bool {
+    let mut polled = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one initialised pollfd that outlives the call.
+    unsafe { libc::poll(&raw mut polled, 1, 0) == 1 }
+}

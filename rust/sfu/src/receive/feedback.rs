@@ -1,0 +1,157 @@
+//! RTCP to the publisher: receiver reports, NACK, PLI, transport-cc (RFC 3550 §6, RFC 4585).
+
+use crate::receive::receiver::{PolledRtcp, REPORT_INTERVAL, Receiver, earliest};
+use crate::receive::track::Tracks;
+use crate::receive::transport_cc::Wrote;
+use crate::rtp::rtcp::RtcpWriter;
+use crate::time::Time;
+
+/// Most blocks of a report (RFC 3550 §6.4.2).
+const MAX_BLOCKS: usize = 31;
+
+/// The datagram is full.
+struct Full;
+
+impl Receiver {
+    /// Write what is due. Every datagram begins with a receiver report, as RFC 3550 §6.1 wants of peers that did not negotiate
+    /// reduced-size RTCP. Writes nothing when nothing is due.
+    ///
+    /// `out` should be empty with room for 1 200 bytes; what does not even fit into an empty datagram is let go.
+    pub fn poll_rtcp(&mut self, now: Time, tracks: &mut Tracks, out: &mut RtcpWriter<'_>) -> PolledRtcp {
+        if self.wake.is_none_or(|wake| now < wake) {
+            return PolledRtcp::default();
+        }
+        let before = out.len();
+        if self.write_due(now, tracks, out).is_err() {
+            // Only progress, or an emptier datagram, makes another call worth it.
+            if before > 0 || out.len() > EMPTY_REPORT {
+                self.wake = Some(now);
+                return PolledRtcp { more: true };
+            }
+            self.skip(now);
+        }
+        self.wake = self
+            .streams
+            .iter()
+            .map(|stream| stream.due())
+            .fold(earliest(self.report_due, self.transport_cc.due()), earliest);
+        PolledRtcp::default()
+    }
+
+    fn write_due(&mut self, now: Time, tracks: &mut Tracks, out: &mut RtcpWriter<'_>) -> Result<(), Full> {
+        self.write_report(now, tracks, out)?;
+        self.write_requests(now, out)?;
+        if self.transport_cc.due().is_some_and(|due| due <= now) {
+            self.lead(out)?;
+            match self.transport_cc.write(self.our_ssrc, self.last_ssrc, out) {
+                Wrote::All => {}
+                Wrote::Part | Wrote::NoRoom => return Err(Full),
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to 31 blocks in each datagram, until every stream had its turn.
+    fn write_report(&mut self, now: Time, tracks: &mut Tracks, out: &mut RtcpWriter<'_>) -> Result<(), Full> {
+        if self.report_from.is_none() && self.report_due.is_some_and(|due| due <= now) {
+            self.report_from = Some(0);
+            self.report_due = None;
+        }
+        let Some(from) = self.report_from else { return Ok(()) };
+        // A report that does not fit whole is not begun: blocks, once taken, are gone.
+        if out.room() < EMPTY_REPORT + MAX_BLOCKS * BLOCK {
+            return Err(Full);
+        }
+        self.blocks.clear();
+        let mut next = from;
+        let mut flowing = false;
+        for stream in self.streams.iter_mut().skip(from) {
+            if self.blocks.len() == MAX_BLOCKS {
+                break;
+            }
+            next += 1;
+            if let Some(encoding) = tracks.encoding_mut(stream.key) {
+                encoding.advance_rate(now);
+                flowing |= encoding.rate_bps() > 0;
+            }
+            if let (Some(ssrc), Some(reception)) = (stream.ssrc, &mut stream.reception)
+                && reception.is_new()
+            {
+                self.blocks.push(reception.block(now, ssrc));
+            }
+        }
+        if !self.blocks.is_empty() {
+            out.receiver_report(self.our_ssrc, &self.blocks);
+        }
+        // Until all rates are down to nothing; the first packet after silence starts anew.
+        if flowing || !self.blocks.is_empty() {
+            self.report_due = Some(now + REPORT_INTERVAL);
+        }
+        if next < self.streams.len() {
+            self.report_from = Some(next);
+            return Err(Full);
+        }
+        self.report_from = None;
+        Ok(())
+    }
+
+    fn write_requests(&mut self, now: Time, out: &mut RtcpWriter<'_>) -> Result<(), Full> {
+        for index in 0..self.streams.len() {
+            let Some(stream) = self
+                .streams
+                .get(index)
+                .filter(|stream| stream.due().is_some_and(|due| due <= now))
+            else {
+                continue;
+            };
+            let wants_key_frame = stream.key_frames.due().is_some_and(|due| due <= now);
+            self.lead(out)?;
+            let Some(stream) = self.streams.get_mut(index) else {
+                continue;
+            };
+            let Some(ssrc) = stream.ssrc else { continue };
+            if wants_key_frame {
+                if !out.pli(self.our_ssrc, ssrc) {
+                    return Err(Full);
+                }
+                stream.key_frames.sent(now, &mut self.jitter);
+                self.key_frame_requests_out += 1;
+            }
+            self.seqs.clear();
+            stream.nack.collect(now, &mut self.seqs);
+            if !self.seqs.is_empty() {
+                if !out.nack(self.our_ssrc, ssrc, &self.seqs) {
+                    return Err(Full);
+                }
+                stream.nack.asked(now, &self.rtt);
+                self.nacks_out += self.seqs.len() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// An empty report in front of feedback, where no other is.
+    fn lead(&self, out: &mut RtcpWriter<'_>) -> Result<(), Full> {
+        if out.is_empty() && !out.receiver_report(self.our_ssrc, &[]) {
+            return Err(Full);
+        }
+        Ok(())
+    }
+
+    /// Let go of what fits into no datagram, lest it is tried for ever.
+    fn skip(&mut self, now: Time) {
+        self.transport_cc.skip();
+        self.report_from = None;
+        for stream in &mut self.streams {
+            stream.nack.asked(now, &self.rtt);
+            if stream.key_frames.due().is_some_and(|due| due <= now) {
+                stream.key_frames.sent(now, &mut self.jitter);
+            }
+        }
+    }
+}
+
+/// Header and SSRC of the reporter.
+const EMPTY_REPORT: usize = 8;
+/// One report block.
+const BLOCK: usize = 24;

@@ -1,0 +1,6 @@
+mod ext;
+mod header;
+mod oracle;
+mod rtcp;
+mod seq;
+mod transport_cc;
