@@ -75,7 +75,9 @@ fn has_default_v4(table: &str) -> bool {
 fn has_default_v6(table: &str) -> bool {
     table.lines().any(|line| {
         let columns: Vec<_> = line.split_whitespace().collect();
-        columns.first().is_some_and(|destination| destination.bytes().all(|digit| digit == b'0'))
+        columns
+            .first()
+            .is_some_and(|destination| destination.bytes().all(|digit| digit == b'0'))
             && columns.get(1) == Some(&"00")
             && columns.last() != Some(&"lo")
     })
@@ -85,8 +87,7 @@ fn has_default_v6(table: &str) -> bool {
 mod tests {
     use super::*;
 
-    const HEAD: &str =
-        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
+    const HEAD: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
 
     #[test]
     fn loopback_is_allowed_everywhere() {
@@ -108,9 +109,8 @@ mod tests {
     #[test]
     fn the_unreachable_ipv6_default_of_every_namespace_is_no_way_out() {
         let zero = "00000000000000000000000000000000";
-        let on = |interface: &str| {
-            format!("{zero} 00 {zero} 00 {zero} ffffffff 00000001 00000000 00200200 {interface}\n")
-        };
+        let on =
+            |interface: &str| format!("{zero} 00 {zero} 00 {zero} ffffffff 00000001 00000000 00200200 {interface}\n");
         assert!(!has_default_v6(&on("      lo")));
         assert!(has_default_v6(&on("    eth0")));
     }

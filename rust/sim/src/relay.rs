@@ -202,7 +202,11 @@ impl Relay {
             let Some(flying) = self.flying.remove(&order) else {
                 continue;
             };
-            let Some(client) = self.clients.get(flying.client).filter(|client| client.address == flying.address) else {
+            let Some(client) = self
+                .clients
+                .get(flying.client)
+                .filter(|client| client.address == flying.address)
+            else {
                 continue;
             };
             match flying.way {
@@ -237,7 +241,9 @@ impl Relay {
             (false, SocketAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
         };
         let mut upstream = UdpSocket::bind((any, 0).into())?;
-        self.poll.registry().register(&mut upstream, Token(index), Interest::READABLE)?;
+        self.poll
+            .registry()
+            .register(&mut upstream, Token(index), Interest::READABLE)?;
         let salt = self.config.seed ^ (self.order << 16) ^ ((index as u64) << 8);
         let client = Client {
             address,

@@ -57,7 +57,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<RelayConfig, Str
     };
     let (mut up, mut down) = (with_queue, with_queue);
     while let Some(argument) = arguments.next() {
-        let name = argument.strip_prefix("--").ok_or_else(|| format!("what is {argument}?"))?;
+        let name = argument
+            .strip_prefix("--")
+            .ok_or_else(|| format!("what is {argument}?"))?;
         let value = arguments.next().ok_or_else(|| format!("{argument} needs a value"))?;
         let wrong = || format!("{argument} {value} is out of range");
         match name {
@@ -91,7 +93,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn set(link: &mut LinkConfig, name: &str, value: &str) -> Option<()> {
     let probability = || value.parse().ok().filter(|part| (0.0..=1.0).contains(part));
-    let whole = |least: u64| value.parse().ok().filter(|number| (least..=1_000_000_000).contains(number));
+    let whole = |least: u64| {
+        value
+            .parse()
+            .ok()
+            .filter(|number| (least..=1_000_000_000).contains(number))
+    };
     match name {
         "loss" => link.loss = probability()?,
         "reorder" => link.reorder = probability()?,
@@ -110,7 +117,11 @@ mod tests {
     use super::*;
 
     fn parsed(line: &str) -> Result<RelayConfig, String> {
-        parse(format!("--listen 127.0.0.1:0 --to 127.0.0.1:9 {line}").split_whitespace().map(str::to_owned))
+        parse(
+            format!("--listen 127.0.0.1:0 --to 127.0.0.1:9 {line}")
+                .split_whitespace()
+                .map(str::to_owned),
+        )
     }
 
     #[test]
@@ -123,7 +134,14 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["--loss 2", "--loss x", "--rate-kbps 0", "--colour red", "--seed", "loss"] {
+        for line in [
+            "--loss 2",
+            "--loss x",
+            "--rate-kbps 0",
+            "--colour red",
+            "--seed",
+            "loss",
+        ] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }
