@@ -28,7 +28,7 @@ _EVENTS: Final[dict[str, Callable[..., Event]]] = {
     "TrackStarted": TrackStarted,
     "SlotBound": SlotBound,
     "Rejected": lambda transport, mid, code: Rejected(transport, mid, RefusalCode(code)),
-    "MediaStats": lambda *fields: MediaStats(*fields[:-1], dropped=tuple(fields[-1])),
+    "MediaStats": MediaStats,
 }
 """How to rebuild each event from the fields behind its name, which come in the order of the dataclass."""
 

@@ -1,7 +1,8 @@
 """Offer in, answer out (docs/protocol/sdp.md): which codecs, extensions and slots a peer connection gets.
 
 Pure: credentials, ids and SSRCs come in as arguments, and the same arguments give the same answer. What the media
-plane must know is the ``TransportSpec`` of the answer; nothing else of the description matters afterwards.
+plane must know is the ``TransportSpec`` of the answer; nothing else of the description matters afterwards. The file is
+long because an answer and its spec are two views of one decision and must not disagree.
 """
 
 import re
@@ -148,12 +149,12 @@ def answer_publish(
     sections: list[MediaDescription] = []
     receive: list[ReceiveSpec] = []
     for media in offer.media:
-        payload = published(media, codec) if media.direction.sends else None
+        payload = published(media, codec) if _is_sent(media) else None
         if payload is None:
             sections.append(_inactive(media, codec))
             continue
         extmaps = extensions.accept(media)
-        encodings = _encodings(media, groups, payload.spec, extensions.has(ExtensionKind.RID, extmaps))
+        encodings = _encodings(media, groups, payload.spec, _has_rid(extmaps))
         spec = ReceiveSpec(_mid(media), next(tracks), Kind(media.kind), (payload.spec,), encodings)
         receive.append(spec)
         rids = tuple(encoding.rid for encoding in encodings if encoding.rid is not None)
@@ -165,7 +166,7 @@ def answer_publish(
                 simulcast=Simulcast(recv=tuple((SimulcastStream(rid),) for rid in rids)) if rids else None,
             )
         )
-    wanted = [media for media in offer.media if media.direction.sends]
+    wanted = [media for media in offer.media if _is_sent(media)]
     _refuse_unless_usable(wanted, {spec.kind for spec in receive}, f"{codec} video or opus audio", "sends")
     _refuse_shared_ssrcs(receive)
     return PublishAnswer(
@@ -198,7 +199,7 @@ def answer_view(
     main: dict[Kind, Mid] = {}
     templates: dict[Kind, tuple[CodecSpec, ...]] = {}
     for media in offer.media:
-        payloads = viewable(media, multiopus=multiopus) if media.direction.receives else []
+        payloads = viewable(media, multiopus=multiopus) if _is_watched(media) else []
         if not payloads:
             sections.append(_inactive(media, None))
             continue
@@ -208,7 +209,7 @@ def answer_view(
         sections.append(_with_slot(accepted, slot, identity.cname, first=slot.kind not in main))
         main.setdefault(slot.kind, slot.mid)
         templates.setdefault(slot.kind, slot.codecs)
-    wanted = [media for media in offer.media if media.direction.receives]
+    wanted = [media for media in offer.media if _is_watched(media)]
     _refuse_unless_usable(wanted, set(main), "a video codec of VP8, VP9, H264 and AV1, or opus audio", "receives")
     return ViewAnswer(
         description=_description(offer, sections, identity, peer),
@@ -220,7 +221,10 @@ def answer_view(
 
 
 def slot_for(template: tuple[CodecSpec, ...], mid: Mid, kind: Kind, ssrcs: Iterator[int]) -> SlotSpec:
-    """A slot with two fresh SSRCs. ``template`` are the codecs of the first accepted m-line of that kind."""
+    """A slot with the next two SSRCs, which nothing else of the transport may use.
+
+    ``template`` are the codecs of the first accepted m-line of that kind (``ViewAnswer.templates``).
+    """
     ssrc = next(ssrcs)
     return SlotSpec(mid, kind, ssrc, next(ssrcs), template)
 
@@ -328,6 +332,14 @@ def _description(
 # --- Sections of the answer -------------------------------------------------------------------------------------
 
 
+def _is_sent(media: MediaDescription) -> bool:
+    return media.direction.sends and not media.is_rejected
+
+
+def _is_watched(media: MediaDescription) -> bool:
+    return media.direction.receives and not media.is_rejected
+
+
 def _mid(media: MediaDescription) -> Mid:
     """The mid of an m-line that ``_peer`` let pass."""
     if media.mid is None:
@@ -424,7 +436,7 @@ def _with_slot(section: MediaDescription, slot: SlotSpec, cname: str, *, first: 
 
 
 def _refuse_unless_usable(wanted: list[MediaDescription], usable: set[Kind], codecs: str, verb: str) -> None:
-    kinds = {Kind(media.kind) for media in wanted if media.kind in ("audio", "video") and not media.is_rejected}
+    kinds = {Kind(media.kind) for media in wanted if media.kind in ("audio", "video")}
     if not kinds:
         raise NegotiationError("no_media", f"The offer has no audio or video m-line that {verb}.")
     if kinds - usable:
@@ -472,9 +484,9 @@ class _Extensions:
             accepted[kind] = Extmap(extmap.id, extmap.uri, direction)
         return tuple(accepted.values())
 
-    def has(self, kind: ExtensionKind, accepted: tuple[Extmap, ...]) -> bool:
-        """Whether an answered m-line has the extension."""
-        return any(extmap.uri == kind for extmap in accepted)
+
+def _has_rid(extmaps: tuple[Extmap, ...]) -> bool:
+    return any(extmap.uri == ExtensionKind.RID for extmap in extmaps)
 
 
 def _encodings(

@@ -125,8 +125,9 @@ def write(description: SessionDescription) -> str:
     Raises:
         SdpError: a value contains a control character, so that it would read back as something else.
     """
-    text = "".join(f"{line}\r\n" for line in _session_lines(description))
-    if _CONTROL.search(text) or text.count("\n") != sum(1 for _ in _session_lines(description)):
+    lines = list(_session_lines(description))
+    text = "\r\n".join(lines) + "\r\n"
+    if _CONTROL.search(text) or text.count("\n") != len(lines):
         raise SdpError("control_character", "a value of the description contains a control character")
     return text
 

@@ -12,6 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rostra_sfu::command::{Command, Event};
 use rostra_sfu::shard::{ShardConfig, ShardCore};
 use rostra_sfu::transport::certificate::{Certificate, CertificateError};
+use rostra_sfu::transport::dtls::{DtlsConfig, DtlsError};
 
 use crate::interfaces;
 use crate::queue::{EventLog, Inbox, Overloaded};
@@ -61,6 +62,9 @@ pub enum NodeError {
     /// The process has no certificate to show.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The DTLS library does not take the certificate.
+    #[error(transparent)]
+    Dtls(#[from] DtlsError),
     /// Descriptors, threads or interfaces could not be had.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -89,6 +93,7 @@ impl Node {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0));
 
+        let dtls = DtlsConfig::new(base, &certificate)?;
         let mut ports: Vec<UdpPort> = Vec::with_capacity(config.shards);
         for _ in 0..config.shards {
             // Port 0 is the system's choice once; the others of the group join the first.
@@ -119,18 +124,17 @@ impl Node {
         for (index, port) in ports.into_iter().enumerate() {
             let inbox = Arc::new(Inbox::new(config.command_capacity)?);
             node.inboxes.push(Arc::clone(&inbox));
-            let (log, certificate, shards) = (Arc::clone(&log), certificate.clone(), config.shards);
+            let (log, dtls, shards) = (Arc::clone(&log), dtls.clone(), config.shards);
             let thread = std::thread::Builder::new()
                 .name(format!("rostra-shard-{index}"))
                 .spawn(move || {
                     pin_shard(index, shards);
                     let make = || {
                         ShardCore::new(ShardConfig {
-                            base,
+                            dtls: dtls.clone(),
                             unix_at_base_us,
                             // A fresh one for every life of the core: SSRCs and jitter must not repeat.
                             seed: RandomState::new().build_hasher().finish(),
-                            certificate: certificate.clone(),
                         })
                     };
                     Worker::new(index, base, port, inbox, log, make).run();

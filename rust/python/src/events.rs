@@ -94,6 +94,6 @@ fn totals<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyTuple>> 
         fields.push(count.into_pyobject(py)?.into_any());
     }
     let dropped: Vec<(&str, u64)> = dropped.iter().map(|(reason, count)| (reason.code(), count)).collect();
-    fields.push(dropped.into_pyobject(py)?);
+    fields.push(PyTuple::new(py, dropped)?.into_any());
     PyTuple::new(py, fields)
 }

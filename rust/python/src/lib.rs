@@ -62,7 +62,7 @@ impl Engine {
                 Some(number) => PyOSError::new_err((number, error.to_string())),
                 None => PyOSError::new_err(error.to_string()),
             },
-            NodeError::Certificate(_) => PyRuntimeError::new_err(error.to_string()),
+            NodeError::Certificate(_) | NodeError::Dtls(_) => PyRuntimeError::new_err(error.to_string()),
         })?;
         Ok(Self { node })
     }

@@ -14,6 +14,7 @@ use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
 use rostra_sfu::stats::Stats;
 use rostra_sfu::time::Time;
 use rostra_sfu::transport::certificate::Certificate;
+use rostra_sfu::transport::dtls::DtlsConfig;
 
 use crate::client::{Client, Heard, Media, Server};
 use crate::link::{Link, LinkConfig};
@@ -56,8 +57,10 @@ pub struct Outcome {
 
 /// Everybody is connected by then; links are perfect before, so that the handshakes' own randomness leaves no trace.
 const START_US: u64 = 3_000_000;
-/// A decoder asks for a key frame when nothing came for this long, as browsers do.
-const ASK_AFTER_US: u64 = 250_000;
+/// A decoder that has never shown anything asks for a key frame after this long, as libwebrtc does.
+const ASK_FIRST_US: u64 = 200_000;
+/// A decoder that stands still asks after this long: until then it trusts in retransmission.
+const ASK_AFTER_US: u64 = 3_000_000;
 
 enum Action {
     ToServer(usize, Vec<u8>),
@@ -125,11 +128,10 @@ impl World {
             sha256: certificate.sha256(),
         };
         let mut shard = ShardCore::new(ShardConfig {
-            base,
+            dtls: DtlsConfig::new(base, &certificate)?,
             unix_at_base_us: 1_700_000_000_000_000,
             seed: scenario.seed,
-            certificate,
-        })?;
+        });
         let tracks = [TrackId(1), TrackId(2)];
         let mut clients = Vec::new();
         for number in 0..=scenario.viewers {
@@ -284,8 +286,13 @@ impl World {
         if client == PUBLISHER || now_us < START_US {
             return;
         }
-        let waiting_us = self.screens[client - 1].waiting_us(now_us);
-        if waiting_us > ASK_AFTER_US && now_us - self.asked_at_us[client] > ASK_AFTER_US {
+        let screen = &self.screens[client - 1];
+        let patience_us = if screen.first().is_some() {
+            ASK_AFTER_US
+        } else {
+            ASK_FIRST_US
+        };
+        if screen.waiting_us(now_us) > patience_us && now_us - self.asked_at_us[client] > patience_us {
             self.asked_at_us[client] = now_us;
             self.clients[client].request_key_frame(now_us, 0);
         }

@@ -38,3 +38,15 @@ fn two_viewers_on_perfect_links_see_every_frame() {
     assert_eq!(verdicts(&outcome, &BOUNDS), Vec::<String>::new(), "{outcome:?}");
     assert!(outcome.heard.iter().all(|heard| *heard > 200), "{:?}", outcome.heard);
 }
+
+#[test]
+fn twenty_viewers_on_lossy_links_keep_within_the_bounds() {
+    let outcome = outcome(Scenario {
+        seed: 1,
+        viewers: 20,
+        seconds: 10,
+        link: LOSSY,
+        fps: 20,
+    });
+    assert_eq!(verdicts(&outcome, &BOUNDS), Vec::<String>::new(), "{:?}", outcome.stats);
+}

@@ -132,7 +132,7 @@ impl ShardCore {
             return;
         };
         if let Some(transport) = self.transports.get_mut(index as usize).and_then(Option::as_deref_mut) {
-            transport.receiver.request_key_frame(now, key, &mut self.tracks);
+            transport.receiver.request_key_frame(now, key, &self.tracks);
         }
         self.mark_dirty(index);
     }

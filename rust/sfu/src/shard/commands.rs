@@ -64,7 +64,7 @@ impl ShardCore {
             phase: Phase::Waiting,
             dtls_timeout: None,
             receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc),
-            sender: Sender::new(&spec.slots, map, spec.cname, self.config.unix_at_base_us),
+            sender: Sender::new(&spec.slots, map, spec.cname, self.unix_at_base_us),
             tracks,
             paths: Vec::new(),
             opened: now,

@@ -16,7 +16,6 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
 
 use crate::command::{CloseReason, Command, Event};
 use crate::encoding::EncodingKey;
@@ -25,8 +24,7 @@ use crate::outbox::{Outbox, Path};
 use crate::receive::Tracks;
 use crate::stats::Stats;
 use crate::time::Time;
-use crate::transport::certificate::Certificate;
-use crate::transport::dtls::{DtlsConfig, DtlsError};
+use crate::transport::dtls::DtlsConfig;
 
 use hash::FastHasher;
 use timers::Timers;
@@ -38,14 +36,12 @@ pub const MAX_TRANSPORTS: usize = 65_536;
 /// What a shard is made from.
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
-    /// The instant that [`Time::ZERO`] stands for; the DTLS library wants instants.
-    pub base: Instant,
-    /// Unix time at `base`, microseconds: the server's wall clock in sender reports.
+    /// Certificate and time base of the handshakes: its base is the instant that [`Time::ZERO`] stands for.
+    pub dtls: DtlsConfig,
+    /// Unix time at the base, microseconds: the server's wall clock in sender reports.
     pub unix_at_base_us: u64,
     /// Seed of everything random in the shard but keys.
     pub seed: u64,
-    /// The certificate of the process.
-    pub certificate: Certificate,
 }
 
 /// A datagram that came in. It is decrypted in place.
@@ -61,8 +57,8 @@ pub struct Datagram<'a> {
 
 /// A world of transports. Every call takes the time; it never goes back.
 pub struct ShardCore {
-    config: ShardConfig,
     dtls: DtlsConfig,
+    unix_at_base_us: u64,
     random: u64,
     transports: Vec<Option<Box<Transport>>>,
     free: Vec<u32>,
@@ -95,14 +91,11 @@ impl std::fmt::Debug for ShardCore {
 
 impl ShardCore {
     /// An empty world.
-    ///
-    /// # Errors
-    /// The DTLS library does not take the certificate.
-    pub fn new(config: ShardConfig) -> Result<Self, DtlsError> {
-        Ok(Self {
-            dtls: DtlsConfig::new(config.base, &config.certificate)?,
+    pub fn new(config: ShardConfig) -> Self {
+        Self {
+            dtls: config.dtls,
             random: config.seed,
-            config,
+            unix_at_base_us: config.unix_at_base_us,
             transports: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::new(),
@@ -116,7 +109,7 @@ impl ShardCore {
             stats: Stats::default(),
             serving: None,
             scratch: Scratch::default(),
-        })
+        }
     }
 
     /// Obey an order. A refused one leaves an [`Event::Rejected`] and changes nothing else.

@@ -1,0 +1,266 @@
+import { type CommonOptions, Connection, constructorArguments } from './connection.js';
+import type { TokenGenerator } from './director.js';
+import { OptionError, StateError } from './errors.js';
+import type { Claims } from './jwt.js';
+import type { Peer } from './peer.js';
+import { type Kind, withOpusParameter } from './sdp.js';
+import type { BroadcastEvent } from './signal.js';
+import { type LayerInfo, type ProjectionMapping, Wishes } from './wishes.js';
+
+export interface ViewOptions extends CommonOptions {
+  /** The source of the main picture and sound; without it, the unnamed one. */
+  pinnedSourceId?: string | null;
+  /** Sources that are never put into the multiplexed audio tracks. */
+  excludedSourceIds?: string[] | null;
+  /** How many audio tracks the server fills with whoever speaks loudest. */
+  multiplexedAudioTracks?: number;
+  /** The first choice of layer for the main picture. */
+  layer?: LayerInfo | null;
+  /** Milliseconds. */
+  forcePlayoutDelay?: { min: number; max: number };
+  abrConfiguration?: { strategy?: string; metadata?: { bitrate?: number } };
+  forceSmooth?: boolean;
+  customKeys?: Record<string, unknown>;
+}
+
+const EVENTS = [
+  'active',
+  'inactive',
+  'layers',
+  'viewercount',
+  'vad',
+  'updated',
+  'migrate',
+  'stopped',
+];
+
+interface AddedTrack {
+  readonly kind: Kind;
+  readonly streams: readonly MediaStream[];
+  mid: string | null;
+  track: MediaStreamTrack;
+}
+
+/** A viewer: receives a stream, and chooses which of its sources each of its tracks shows. */
+export class View extends Connection<ViewOptions> {
+  readonly #streamName: string | undefined;
+  readonly #mediaElement: HTMLMediaElement | undefined;
+  /** Track events wait here until the server said that something is live; then it is `undefined`. */
+  #withheld: RTCTrackEvent[] | undefined = [];
+  #wishes = new Wishes();
+  #added: AddedTrack[] = [];
+  #elementIsFed = false;
+  /** `active` events are subscribed to, so that a projection can wait for the one of its source. */
+  #hearsActive = true;
+
+  constructor(
+    tokenGenerator: TokenGenerator,
+    mediaElement?: HTMLMediaElement | null,
+    autoReconnect?: boolean,
+  );
+  constructor(
+    streamName: string | null | undefined,
+    tokenGenerator: TokenGenerator,
+    mediaElement?: HTMLMediaElement | null,
+    autoReconnect?: boolean,
+  );
+  constructor(...args: unknown[]) {
+    const { tokenGenerator, streamName, rest } = constructorArguments(args);
+    super(tokenGenerator, rest[1] !== false);
+    this.#streamName = streamName;
+    this.#mediaElement = (rest[0] as HTMLMediaElement | null | undefined) ?? undefined;
+  }
+
+  /**
+   * Shows tracks of a source (`null` is the main one) in tracks of ours. Resolves when the server accepted it;
+   * the picture changes with the next key frame. It is asked for again after a reconnection.
+   */
+  async project(
+    sourceId: string | null | undefined,
+    mapping: readonly ProjectionMapping[],
+  ): Promise<void> {
+    const peer = this.#needPeer('project');
+    const mids = new Set(peer.getTransceivers().map(({ mid }) => mid));
+    for (const { trackId, media, mediaId } of mapping) {
+      if (!trackId && !media) throw new OptionError('A projection needs a trackId or a media kind');
+      if (mediaId != null && mediaId !== '' && !mids.has(String(mediaId))) {
+        throw new OptionError(`This view has no mediaId ${mediaId}`);
+      }
+    }
+    const source = sourceId ?? null;
+    await this.request('project', { sourceId: source, mapping });
+    this.#wishes.projected(source, mapping, (kind) => mainMid(peer, kind));
+  }
+
+  /** Stops what these tracks of ours show. Ones that show nothing are fine. */
+  async unproject(mediaIds: readonly (string | number | null | undefined)[]): Promise<void> {
+    const mids = mediaIds.flatMap((mid) => (mid === null || mid === undefined ? [] : String(mid)));
+    await this.request('unproject', { mediaIds: mids });
+    this.#wishes.unprojected(mids);
+  }
+
+  /** Chooses the layer of the main picture; `{}` leaves it to the server. */
+  async select(choice: LayerInfo | { layer?: LayerInfo } = {}): Promise<void> {
+    const layer = 'layer' in choice ? (choice.layer ?? {}) : choice;
+    await this.request('select', { layer });
+    this.#wishes.layer = layer as LayerInfo;
+  }
+
+  /**
+   * One more track to project into. Its `mid` is set when this resolves; the received track is put into
+   * `streams`, and its successor too after a reconnection.
+   */
+  async addRemoteTrack(
+    kind: Kind,
+    streams: readonly MediaStream[] = [],
+  ): Promise<RTCRtpTransceiver> {
+    const peer = this.#needPeer('addRemoteTrack');
+    const transceiver = await this.whileLinked(peer.addReceiver(kind));
+    if (this.connectedPeer !== peer) throw new StateError('stopped', 'The connection was closed');
+    const { track } = transceiver.receiver;
+    for (const stream of streams) stream.addTrack(track);
+    this.#added.push({ kind, streams, mid: transceiver.mid, track });
+    return transceiver;
+  }
+
+  /** Also on `webRTCPeer`; a viewer that sends nothing has nothing to replace. */
+  async replaceTrack(track: MediaStreamTrack): Promise<void> {
+    await this.#needPeer('replaceTrack').replaceTrack(track);
+  }
+
+  protected override check(options: ViewOptions): void {
+    if (options.disableAudio && options.disableVideo) {
+      throw new OptionError('With audio and video both disabled there is nothing to watch');
+    }
+  }
+
+  protected override checkClaims(_claims: Claims, _options: ViewOptions): void {}
+
+  protected override addMedia(peer: Peer, options: ViewOptions): void {
+    if (!options.disableVideo) peer.addTransceiver('video', { direction: 'recvonly' });
+    const main = options.disableAudio ? 0 : 1;
+    for (let left = main + (options.multiplexedAudioTracks ?? 0); left > 0; left--) {
+      peer.addTransceiver('audio', { direction: 'recvonly' });
+    }
+  }
+
+  protected override mungeOffer(sdp: string): string {
+    return withOpusParameter(sdp, 'stereo');
+  }
+
+  protected override mungeAnswer(sdp: string): string {
+    return sdp;
+  }
+
+  protected override command(sdp: string, streamName: string | undefined, options: ViewOptions) {
+    const { pinnedSourceId, excludedSourceIds, multiplexedAudioTracks, layer } = options;
+    const { forcePlayoutDelay, customKeys, events } = options;
+    const abr = abrOf(options);
+    this.#hearsActive = !events || events.includes('active');
+    const data = {
+      sdp,
+      streamId: streamName ?? this.#streamName,
+      events: Array.isArray(events) ? events : EVENTS,
+      ...(pinnedSourceId ? { pinnedSourceId } : {}),
+      ...(excludedSourceIds ? { excludedSourceIds } : {}),
+      ...(multiplexedAudioTracks ? { vad: true } : {}),
+      ...(layer ? { layer } : {}),
+      ...(forcePlayoutDelay ? { forcePlayoutDelay } : {}),
+      ...(abr ? { abr } : {}),
+      ...(customKeys ? { customKeys } : {}),
+    };
+    return { name: 'view', data };
+  }
+
+  protected override opening(again: boolean): void {
+    if (this.#withheld) this.#withheld = [];
+    this.#elementIsFed = false;
+    if (again) this.#wishes.outlive();
+  }
+
+  protected override opened(peer: Peer): void {
+    // All are queued at once, before anything that the application adds: so they get the mids they had.
+    const restored = this.#added.map(async (added) => {
+      const transceiver = await peer.addReceiver(added.kind);
+      const { track } = transceiver.receiver;
+      for (const stream of added.streams) {
+        stream.removeTrack(added.track);
+        stream.addTrack(track);
+      }
+      if (added.mid !== transceiver.mid) this.#wishes.moved(added.mid, transceiver.mid);
+      added.mid = transceiver.mid;
+      added.track = track;
+    });
+    void Promise.allSettled(restored).then(() => {
+      if (this.connectedPeer !== peer) return;
+      this.#wishes.isReady = true;
+      this.#replay();
+    });
+  }
+
+  protected override closing(): void {}
+
+  protected override tracked(event: RTCTrackEvent): void {
+    if (this.#withheld) this.#withheld.push(event);
+    else this.#deliver(event);
+  }
+
+  protected override signalled(event: BroadcastEvent): void {
+    this.#wishes.heard(event);
+    if (event.name === 'active') this.#openGate();
+    this.emit('broadcastEvent', event);
+    if (event.name === 'active' || event.name === 'updated') this.#replay();
+  }
+
+  protected override forget(): void {
+    this.#withheld = [];
+    this.#wishes = new Wishes();
+    this.#added = [];
+  }
+
+  #needPeer(call: string): Peer {
+    const peer = this.connectedPeer;
+    if (!peer) throw new StateError('not_connected', `${call} needs a connection`);
+    return peer;
+  }
+
+  #openGate(): void {
+    const events = this.#withheld ?? [];
+    this.#withheld = undefined;
+    for (const event of events) this.#deliver(event);
+  }
+
+  #deliver(event: RTCTrackEvent): void {
+    const stream = event.streams[0];
+    if (this.#mediaElement && stream && !this.#elementIsFed) {
+      this.#mediaElement.srcObject = stream;
+      this.#elementIsFed = true;
+    }
+    this.emit('track', event);
+  }
+
+  /** Asks again for what was asked for before the connection was lost, as far as it is live. */
+  #replay(): void {
+    for (const { name, data, settle } of this.#wishes.due(this.#hearsActive)) {
+      this.request(name, data).then(
+        () => settle(true),
+        () => settle(false),
+      );
+    }
+  }
+}
+
+function mainMid(peer: Peer, kind: Kind): string | null {
+  const main = peer.getTransceivers().find(({ receiver }) => receiver.track.kind === kind);
+  return main?.mid ?? null;
+}
+
+function abrOf({ abrConfiguration, forceSmooth }: ViewOptions): object | undefined {
+  const { strategy, metadata } = abrConfiguration ?? {};
+  const abr = {
+    ...(metadata?.bitrate ? { initialBitrate: metadata.bitrate } : {}),
+    ...(strategy ? { strategy } : {}),
+    ...(forceSmooth === undefined ? {} : { forceSmooth }),
+  };
+  return Object.keys(abr).length > 0 ? abr : undefined;
+}

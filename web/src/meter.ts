@@ -1,0 +1,62 @@
+/** What is measured of one direction of a peer connection, over the last interval. */
+export interface Reading {
+  kbps: number;
+  width: number;
+  height: number;
+  fps: number;
+  /** Since the beginning. */
+  dropped: number;
+  lost: number;
+  codec: string;
+}
+
+interface Totals {
+  at: number;
+  bytes: number;
+}
+
+type Report = ReadonlyMap<string, Readonly<Record<string, unknown>>>;
+
+const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 0);
+
+/** Turns the counters of successive `getStats()` reports into rates. */
+export class Meter {
+  readonly #direction: 'inbound-rtp' | 'outbound-rtp';
+  #before: Totals | undefined;
+
+  constructor(direction: 'inbound-rtp' | 'outbound-rtp') {
+    this.#direction = direction;
+  }
+
+  /** The reading since the report before, or `undefined` for the first one and after a reconnection. */
+  read(report: Report): Reading | undefined {
+    const streams = [...report.values()].filter(({ type }) => type === this.#direction);
+    const bytesKey = this.#direction === 'inbound-rtp' ? 'bytesReceived' : 'bytesSent';
+    const sum = (key: string) => streams.reduce((total, one) => total + numberOf(one[key]), 0);
+    const now = {
+      at: Math.max(0, ...streams.map((one) => numberOf(one.timestamp))),
+      bytes: sum(bytesKey),
+    };
+    const before = this.#before;
+    this.#before = now;
+    if (!before || now.at <= before.at || now.bytes < before.bytes) return undefined;
+    // Of several pictures or encodings the largest one speaks for the whole.
+    const [largest] = streams
+      .filter(({ kind }) => kind === 'video')
+      .sort((a, b) => numberOf(b.frameWidth) - numberOf(a.frameWidth));
+    const codec = report.get(String(largest?.codecId))?.mimeType;
+    return {
+      kbps: ((now.bytes - before.bytes) * 8) / (now.at - before.at),
+      width: numberOf(largest?.frameWidth),
+      height: numberOf(largest?.frameHeight),
+      fps: numberOf(largest?.framesPerSecond),
+      dropped: sum('framesDropped'),
+      lost: sum('packetsLost'),
+      codec: typeof codec === 'string' ? codec.replace(/^video\//, '') : '',
+    };
+  }
+}
+
+export function rateInWords(kbps: number): string {
+  return kbps >= 1000 ? `${(kbps / 1000).toFixed(1)} Mb/s` : `${Math.round(kbps)} kb/s`;
+}

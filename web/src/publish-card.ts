@@ -1,0 +1,175 @@
+import { css, html, LitElement, nothing } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
+import { Director, Publish } from 'rostra';
+import { Meter, type Reading, rateInWords } from './meter.js';
+import { NO_SETTINGS, type Settings } from './settings.js';
+import { shared } from './styles.js';
+import { TestPicture } from './test-picture.js';
+import { inWords, sourceInWords } from './words.js';
+
+export interface Publication {
+  readonly id: number;
+  readonly stream: string;
+  /** `null` is the main source. */
+  readonly source: string | null;
+  readonly kind: 'test' | 'camera' | 'screen';
+  readonly width: number;
+  readonly height: number;
+  readonly fps: number;
+  readonly codec: 'vp8' | 'h264' | 'vp9' | 'av1';
+  readonly sound: boolean;
+  readonly simulcast: boolean;
+}
+
+interface Capture {
+  stream: MediaStream;
+  stop(): void;
+}
+
+async function capture(publication: Publication): Promise<Capture> {
+  const { kind, width, height, fps, sound } = publication;
+  if (kind === 'test') {
+    const name = publication.source ?? publication.stream;
+    return new TestPicture({ name, width, height, fps, sound });
+  }
+  if (!navigator.mediaDevices) {
+    throw new Error('the browser gives cameras and screens to https and localhost pages only');
+  }
+  const stream =
+    kind === 'camera'
+      ? await navigator.mediaDevices.getUserMedia({
+          audio: sound,
+          video: { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: fps } },
+        })
+      : await navigator.mediaDevices.getDisplayMedia({ audio: sound, video: true });
+  const stop = () => {
+    for (const track of stream.getTracks()) track.stop();
+  };
+  return { stream, stop };
+}
+
+@customElement('publish-card')
+export class PublishCard extends LitElement {
+  static override styles = [
+    shared,
+    css`
+      .card {
+        display: grid;
+        gap: 0.6rem;
+      }
+    `,
+  ];
+
+  @property({ attribute: false }) publication!: Publication;
+  @property({ attribute: false }) settings: Settings = NO_SETTINGS;
+  @state() private picture: MediaStream | undefined;
+  @state() private status: { text: string; look: 'good' | 'warn' | 'bad' } = {
+    text: 'Starting…',
+    look: 'warn',
+  };
+  @state() private trouble = '';
+  @state() private reading: Reading | undefined;
+  @state() private viewers: number | undefined;
+  #publish: Publish | undefined;
+  #capture: Capture | undefined;
+  #poll: ReturnType<typeof setInterval> | undefined;
+
+  override firstUpdated(): void {
+    void this.#start();
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#stop();
+  }
+
+  override render() {
+    const { stream, source, codec } = this.publication;
+    const { reading } = this;
+    return html`
+      <article class="card" aria-label="${stream}, ${sourceInWords(source)}">
+        <div class="head">
+          <h2>${stream} <span class="quiet">${source ? `/ ${source}` : ''}</span></h2>
+          <button @click=${() => this.dispatchEvent(new Event('ended'))}>Stop</button>
+        </div>
+        <video autoplay muted playsinline .srcObject=${this.picture ?? null}></video>
+        <div class="facts">
+          <span class="state ${this.status.look}" role="status">${this.status.text}</span>
+          ${reading ? html`<span>${rateInWords(reading.kbps)}</span>` : nothing}
+          ${
+            reading?.width
+              ? html`<span>${reading.width}×${reading.height}, ${Math.round(reading.fps)} fps</span>`
+              : nothing
+          }
+          <span>${(reading?.codec || codec).toUpperCase()}</span>
+          ${
+            this.viewers === undefined
+              ? nothing
+              : html`<span>${this.viewers} ${this.viewers === 1 ? 'viewer' : 'viewers'}</span>`
+          }
+        </div>
+        ${this.trouble ? html`<p class="trouble" role="alert">${this.trouble}</p>` : nothing}
+      </article>
+    `;
+  }
+
+  async #start(): Promise<void> {
+    try {
+      const captured = await capture(this.publication);
+      if (!this.isConnected) return captured.stop();
+      this.#capture = captured;
+      this.picture = captured.stream;
+      for (const track of captured.stream.getTracks()) {
+        // The person ended it in the browser's own controls.
+        track.addEventListener('ended', () => this.dispatchEvent(new Event('ended')));
+      }
+      await this.#connect(captured.stream);
+    } catch (error) {
+      if (!this.isConnected) return;
+      this.trouble = inWords(error);
+      if (this.#publish?.state !== 'idle' && this.#publish) return;
+      this.status = { text: 'Stopped', look: 'bad' };
+    }
+  }
+
+  async #connect(mediaStream: MediaStream): Promise<void> {
+    const { stream, source, codec, simulcast } = this.publication;
+    const publish = new Publish(() =>
+      Director.getPublisher({ token: this.settings.publishToken, streamName: stream }),
+    );
+    this.#publish = publish;
+    publish.on('connectionStateChange', (state) => {
+      if (state === 'connected') {
+        this.status = { text: 'Live', look: 'good' };
+        this.trouble = '';
+      } else if (state === 'disconnected') this.status = { text: 'Interrupted', look: 'warn' };
+      else if (state === 'connecting') this.status = { text: 'Connecting…', look: 'warn' };
+    });
+    publish.on('reconnect', ({ error }) => {
+      this.status = { text: 'Trying again…', look: 'warn' };
+      this.trouble = inWords(error);
+      this.reading = undefined;
+    });
+    publish.on('error', (error) => {
+      this.status = { text: 'Stopped', look: 'bad' };
+      this.trouble = inWords(error);
+    });
+    publish.on('broadcastEvent', ({ name, data }) => {
+      if (name === 'viewercount') this.viewers = Number(data.viewercount);
+    });
+    const meter = new Meter('outbound-rtp');
+    this.#poll = setInterval(() => {
+      void publish.webRTCPeer?.getStats().then((report) => {
+        this.reading = meter.read(report as ReadonlyMap<string, Record<string, unknown>>);
+      });
+    }, 1000);
+    const events = ['viewercount'];
+    await publish.connect({ mediaStream, sourceId: source, codec, simulcast, events });
+  }
+
+  #stop(): void {
+    clearInterval(this.#poll);
+    this.#publish?.stop();
+    this.#capture?.stop();
+  }
+}

@@ -1,0 +1,22 @@
+/** What a server in development mode tells its own page; elsewhere the person types it. */
+export interface Settings {
+  accountId: string;
+  publishToken: string;
+  subscribeToken: string;
+  version: string;
+}
+
+export const NO_SETTINGS: Settings = {
+  accountId: '',
+  publishToken: '',
+  subscribeToken: '',
+  version: '',
+};
+
+/** The settings, or `undefined` when the server does not hand out tokens. */
+export async function loadSettings(): Promise<Settings | undefined> {
+  const response = await fetch('/api/dev/settings').catch(() => undefined);
+  if (!response?.ok) return undefined;
+  const given = (await response.json().catch(() => null)) as Partial<Settings> | null;
+  return given ? { ...NO_SETTINGS, ...given } : undefined;
+}

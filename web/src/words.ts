@@ -1,0 +1,34 @@
+/** Errors and states as a person would say them. */
+
+const BY_MESSAGE: [RegExp, string][] = [
+  [/stream not being published/i, 'Nobody is publishing this stream yet.'],
+  [/stream not found/i, 'The server does not know this stream.'],
+  [/streamname is not valid for token/i, 'The token does not cover this stream name.'],
+  [/failed to fetch|networkerror|load failed|no connection to/i, 'The server cannot be reached.'],
+  [/connection lost|connection failed|connection .*(lost|broke)/i, 'The connection was lost.'],
+];
+
+const BY_NAME: Record<string, string> = {
+  NotAllowedError: 'The browser was not allowed to do that. Permit it and try again.',
+  NotFoundError: 'There is no camera or microphone.',
+  NotReadableError: 'The camera is in use by another program.',
+  OverconstrainedError: 'The camera cannot deliver this size.',
+  AbortError: 'It was cancelled.',
+};
+
+/** Whatever went wrong, in a sentence. */
+export function inWords(error: unknown): string {
+  const { name, message, status } = (error ?? {}) as {
+    name?: string;
+    message?: string;
+    status?: number;
+  };
+  if (status === 401) return 'The server does not accept the token.';
+  const known = BY_MESSAGE.find(([pattern]) => pattern.test(message ?? ''));
+  if (known) return known[1];
+  const named = BY_NAME[name ?? ''];
+  if (named) return named;
+  return message ? `It did not work: ${message}` : 'It did not work.';
+}
+
+export const sourceInWords = (source: string | null): string => source ?? 'Main source';
