@@ -106,7 +106,7 @@ $(STAMPS)/web: $(WEB_SOURCES) $(STAMPS)/node
 $(STAMPS)/extension: $(RUST_SOURCES) pyproject.toml $(STAMPS)/python
 	$(call say,Media plane (optimised; the first time takes some minutes))
 	@cargo --version >/dev/null 2>&1 || { echo "Rostra's media plane is built with Rust: install it with rustup (rust-toolchain.toml names the version)" >&2; exit 1; }
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --quiet
+	@PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(STAMPS)/tools: $(RUST_SOURCES) $(shell find rust/sim rust/load -name '*.rs' -o -name Cargo.toml 2>/dev/null) $(STAMPS)/extension

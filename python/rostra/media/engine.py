@@ -6,7 +6,7 @@ from typing import Protocol
 from rostra.model.media import Command, Event
 
 
-class Overloaded(Exception):
+class Overloaded(Exception):  # noqa: N818 — the name of the condition (docs/seam.md)
     """The command queue is full. Nothing of the call was taken."""
 
     code = "overloaded"
