@@ -104,21 +104,21 @@ async def test_aiortc_publishes_and_watches(server: Server, open_things: AsyncEx
                 await asyncio.sleep(0.05)
     socket = await open_things.enter_async_context(signalling(way))
     pc = peer(open_things)
-    video = pc.addTransceiver("video", direction="recvonly").receiver.track
-    audio = pc.addTransceiver("audio", direction="recvonly").receiver.track
-    sink = MediaBlackhole()
-    sink.addTrack(audio)
+    video = pc.addTransceiver("video", direction="recvonly").receiver
+    audio = pc.addTransceiver("audio", direction="recvonly").receiver
     await pc.setLocalDescription(await pc.createOffer())
     answer = await socket.command("view", {"streamId": "aiortc", "sdp": pc.localDescription.sdp})
     await pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
+    sink = MediaBlackhole()
+    sink.addTrack(audio.track)
     await sink.start()
     open_things.push_async_callback(sink.stop)
 
     await socket.event("active", sourceId=None)
     await socket.event("active", sourceId="cam")
-    await wait_for_colour(video, red)
+    await wait_for_colour(video.track, red)
     await socket.command("project", {"sourceId": "cam", "mapping": [{"media": "video", "mediaId": "0"}]})
-    await wait_for_colour(video, blue)
+    await wait_for_colour(video.track, blue)
     with pytest.raises(CommandError):
         await socket.command("project", {"sourceId": "nobody", "mapping": [{"media": "video", "mediaId": "0"}]})
-    await wait_for_colour(video, blue)
+    await wait_for_colour(video.track, blue)
