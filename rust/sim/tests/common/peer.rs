@@ -365,8 +365,7 @@ impl Peer {
             let (index, ssrc) = (self.video_index, self.video_ssrc());
             self.video_index += 1;
             let seq = index as u16;
-            let (plain, header) =
-                self.packet(ssrc, VP8, Some("v"), seq, timestamp, piece.marker, &piece.payload);
+            let (plain, header) = self.packet(ssrc, VP8, Some("v"), seq, timestamp, piece.marker, &piece.payload);
             if self.history.len() == 300 {
                 self.history.pop_front();
             }
@@ -381,7 +380,15 @@ impl Peer {
         let (index, ssrc) = (self.audio_index, self.audio_ssrc());
         self.audio_index += 1;
         let timestamp = (now.0 * 48 / 1000) as u32;
-        let (plain, header) = self.packet(ssrc, OPUS, Some("a"), index as u16, timestamp, false, &[index as u8; 60]);
+        let (plain, header) = self.packet(
+            ssrc,
+            OPUS,
+            Some("a"),
+            index as u16,
+            timestamp,
+            false,
+            &[index as u8; 60],
+        );
         self.seal(&plain, header, index)
     }
 
@@ -391,8 +398,7 @@ impl Peer {
         let payload = [&seq.to_be_bytes()[..], &payload].concat();
         let (index, ssrc) = (self.rtx_index, self.rtx_ssrc());
         self.rtx_index += 1;
-        let (plain, header) =
-            self.packet(ssrc, VP8_RTX, Some("v"), index as u16, timestamp, marker, &payload);
+        let (plain, header) = self.packet(ssrc, VP8_RTX, Some("v"), index as u16, timestamp, marker, &payload);
         Some(self.seal(&plain, header, index))
     }
 
