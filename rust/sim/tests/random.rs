@@ -384,7 +384,7 @@ fn play(steps: &[Step]) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn invariants_hold_whatever_is_ordered_and_whatever_comes(steps in prop::collection::vec(step(), 20..150)) {
