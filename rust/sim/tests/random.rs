@@ -19,28 +19,74 @@ const PLACES: usize = 4;
 #[derive(Clone, Debug)]
 enum Step {
     /// A client comes, shakes hands, or stops before.
-    Open { place: usize, connects: bool },
+    Open {
+        place: usize,
+        connects: bool,
+    },
     /// The id, the ufrag or a track of somebody who is there.
-    OpenAgain { place: usize, what: u8 },
-    Close { place: usize },
+    OpenAgain {
+        place: usize,
+        what: u8,
+    },
+    Close {
+        place: usize,
+    },
     /// Some that exist already.
-    AddSlot { place: usize, number: u8 },
+    AddSlot {
+        place: usize,
+        number: u8,
+    },
     /// Also of slots and tracks that do not exist, and of the wrong kind.
-    Bind { viewer: usize, slot: u8, source: usize, track: u8 },
-    Unbind { viewer: usize, slot: u8 },
+    Bind {
+        viewer: usize,
+        slot: u8,
+        source: usize,
+        track: u8,
+    },
+    Unbind {
+        viewer: usize,
+        slot: u8,
+    },
     /// Pictures and sound of somebody.
-    Media { source: usize, pictures: u8, lost: u8 },
+    Media {
+        source: usize,
+        pictures: u8,
+        lost: u8,
+    },
     /// The publisher's numbers jump.
-    Restart { source: usize, jump: u16 },
-    Nack { viewer: usize, slot: usize, back: u16, count: u16 },
-    Pli { viewer: usize, slot: usize },
+    Restart {
+        source: usize,
+        jump: u16,
+    },
+    Nack {
+        viewer: usize,
+        slot: usize,
+        back: u16,
+        count: u16,
+    },
+    Pli {
+        viewer: usize,
+        slot: usize,
+    },
     /// Anything at all behind good keys.
-    Garbage { place: usize, seed: u64, rtcp: bool },
+    Garbage {
+        place: usize,
+        seed: u64,
+        rtcp: bool,
+    },
     /// Datagrams that were sent before.
-    Replay { seed: u64 },
+    Replay {
+        seed: u64,
+    },
     /// A check, from another port.
-    Move { place: usize, port: u16, nominate: bool },
-    Pass { millis: u64 },
+    Move {
+        place: usize,
+        port: u16,
+        nominate: bool,
+    },
+    Pass {
+        millis: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -97,7 +143,9 @@ impl World {
     }
 
     fn connected(&mut self, place: usize) -> Option<(&mut Bench, &mut Client)> {
-        let client = self.clients[place].as_mut().filter(|client| client.peer.keys.is_some())?;
+        let client = self.clients[place]
+            .as_mut()
+            .filter(|client| client.peer.keys.is_some())?;
         Some((&mut self.bench, client))
     }
 

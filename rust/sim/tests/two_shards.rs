@@ -121,15 +121,27 @@ fn a_transport_whose_names_are_taken_or_twice_is_refused() {
     let mut stage = Stage::new();
     let edits: [(&str, &dyn Fn(&mut Peer)); 10] = [
         ("id of a live transport", &|peer| peer.id = TransportId(1)),
-        ("ufrag of a live transport", &|peer| peer.spec.local_ufrag = "server1".to_owned()),
-        ("track of a live transport", &|peer| peer.spec.receive[0].track = TrackId(12)),
-        ("one track twice", &|peer| peer.spec.receive[0].track = peer.spec.receive[1].track),
+        ("ufrag of a live transport", &|peer| {
+            peer.spec.local_ufrag = "server1".to_owned()
+        }),
+        ("track of a live transport", &|peer| {
+            peer.spec.receive[0].track = TrackId(12)
+        }),
+        ("one track twice", &|peer| {
+            peer.spec.receive[0].track = peer.spec.receive[1].track
+        }),
         ("one mid twice", &|peer| peer.spec.receive[0].mid = mid("v")),
         ("one mid both ways", &|peer| peer.spec.slots[0].mid = mid("v")),
         ("two slots of one mid", &|peer| peer.spec.slots[0].mid = mid("1")),
-        ("media and retransmission alike", &|peer| peer.spec.slots[0].rtx_ssrc = peer.spec.slots[0].ssrc),
-        ("two slots of one ssrc", &|peer| peer.spec.slots[0].ssrc = peer.spec.slots[1].rtx_ssrc),
-        ("one ssrc both ways", &|peer| peer.spec.slots[0].ssrc = peer.video_ssrc()),
+        ("media and retransmission alike", &|peer| {
+            peer.spec.slots[0].rtx_ssrc = peer.spec.slots[0].ssrc
+        }),
+        ("two slots of one ssrc", &|peer| {
+            peer.spec.slots[0].ssrc = peer.spec.slots[1].rtx_ssrc
+        }),
+        ("one ssrc both ways", &|peer| {
+            peer.spec.slots[0].ssrc = peer.video_ssrc()
+        }),
     ];
     for (what, edit) in edits {
         let mut peer = Peer::new(9);
@@ -152,18 +164,32 @@ fn a_transport_of_impossible_values_or_too_many_is_refused() {
     let edits: [(&str, RefusalCode, Edit<'_>); 19] = [
         ("no ufrag", RefusalCode::Invalid, &|spec| spec.local_ufrag.clear()),
         ("no password", RefusalCode::Invalid, &|spec| spec.local_pwd.clear()),
-        ("no remote ufrag", RefusalCode::Invalid, &|spec| spec.remote_ufrag.clear()),
-        ("no remote password", RefusalCode::Invalid, &|spec| spec.remote_pwd.clear()),
-        ("endless ufrag", RefusalCode::Invalid, &|spec| spec.local_ufrag = "u".repeat(257)),
-        ("no fingerprint", RefusalCode::Invalid, &|spec| spec.fingerprints.clear()),
+        ("no remote ufrag", RefusalCode::Invalid, &|spec| {
+            spec.remote_ufrag.clear()
+        }),
+        ("no remote password", RefusalCode::Invalid, &|spec| {
+            spec.remote_pwd.clear()
+        }),
+        ("endless ufrag", RefusalCode::Invalid, &|spec| {
+            spec.local_ufrag = "u".repeat(257)
+        }),
+        ("no fingerprint", RefusalCode::Invalid, &|spec| {
+            spec.fingerprints.clear()
+        }),
         ("no name", RefusalCode::Invalid, &|spec| spec.cname.clear()),
-        ("endless name", RefusalCode::Invalid, &|spec| spec.cname = "c".repeat(256)),
+        ("endless name", RefusalCode::Invalid, &|spec| {
+            spec.cname = "c".repeat(256)
+        }),
         ("extension 0", RefusalCode::Invalid, &|spec| spec.extensions[0].id = 0),
-        ("payload type 128", RefusalCode::Invalid, &|spec| spec.slots[0].codecs[0].payload_type = 128),
+        ("payload type 128", RefusalCode::Invalid, &|spec| {
+            spec.slots[0].codecs[0].payload_type = 128
+        }),
         ("retransmission type 255", RefusalCode::Invalid, &|spec| {
             spec.receive[1].codecs[0].rtx_payload_type = Some(255);
         }),
-        ("no encoding", RefusalCode::Invalid, &|spec| spec.receive[0].encodings.clear()),
+        ("no encoding", RefusalCode::Invalid, &|spec| {
+            spec.receive[0].encodings.clear()
+        }),
         ("nine encodings", RefusalCode::Invalid, &|spec| {
             spec.receive[0].encodings = vec![EncodingSpec::default(); 9];
         }),
@@ -247,7 +273,12 @@ fn a_binding_that_cannot_be_is_refused_and_the_slot_goes_on_with_what_it_shows()
         mid: mid("0"),
         track: foreign,
     };
-    refused(&mut stage.bench, "a track that ended", command, RefusalCode::UnknownTrack);
+    refused(
+        &mut stage.bench,
+        "a track that ended",
+        command,
+        RefusalCode::UnknownTrack,
+    );
     stage.unharmed();
 }
 
@@ -265,15 +296,78 @@ fn a_slot_that_cannot_be_is_refused() {
     let taken = stage.viewer.slot_ssrc(0);
     let received = stage.viewer.video_ssrc();
     let cases = [
-        ("mid of a slot", SlotSpec { mid: mid("0"), ..good.clone() }, RefusalCode::Duplicate),
-        ("mid of a receiving m-line", SlotSpec { mid: mid("v"), ..good.clone() }, RefusalCode::Duplicate),
-        ("ssrc of a slot", SlotSpec { ssrc: taken, ..good.clone() }, RefusalCode::Duplicate),
-        ("ssrc of a slot for retransmission", SlotSpec { rtx_ssrc: taken, ..good.clone() }, RefusalCode::Duplicate),
-        ("ssrc that the peer sends", SlotSpec { ssrc: received, ..good.clone() }, RefusalCode::Duplicate),
-        ("one ssrc for both", SlotSpec { rtx_ssrc: good.ssrc, ..good.clone() }, RefusalCode::Duplicate),
-        ("sound in a picture", SlotSpec { codecs: vec![codec(OPUS, Codec::Opus)], ..good.clone() }, RefusalCode::KindMismatch),
-        ("payload type 200", SlotSpec { codecs: vec![codec(200, Codec::Vp8)], ..good.clone() }, RefusalCode::Invalid),
-        ("too many codecs", SlotSpec { codecs: vec![codec(VP8, Codec::Vp8); MAX_CODECS + 1], ..good.clone() }, RefusalCode::TooMany),
+        (
+            "mid of a slot",
+            SlotSpec {
+                mid: mid("0"),
+                ..good.clone()
+            },
+            RefusalCode::Duplicate,
+        ),
+        (
+            "mid of a receiving m-line",
+            SlotSpec {
+                mid: mid("v"),
+                ..good.clone()
+            },
+            RefusalCode::Duplicate,
+        ),
+        (
+            "ssrc of a slot",
+            SlotSpec {
+                ssrc: taken,
+                ..good.clone()
+            },
+            RefusalCode::Duplicate,
+        ),
+        (
+            "ssrc of a slot for retransmission",
+            SlotSpec {
+                rtx_ssrc: taken,
+                ..good.clone()
+            },
+            RefusalCode::Duplicate,
+        ),
+        (
+            "ssrc that the peer sends",
+            SlotSpec {
+                ssrc: received,
+                ..good.clone()
+            },
+            RefusalCode::Duplicate,
+        ),
+        (
+            "one ssrc for both",
+            SlotSpec {
+                rtx_ssrc: good.ssrc,
+                ..good.clone()
+            },
+            RefusalCode::Duplicate,
+        ),
+        (
+            "sound in a picture",
+            SlotSpec {
+                codecs: vec![codec(OPUS, Codec::Opus)],
+                ..good.clone()
+            },
+            RefusalCode::KindMismatch,
+        ),
+        (
+            "payload type 200",
+            SlotSpec {
+                codecs: vec![codec(200, Codec::Vp8)],
+                ..good.clone()
+            },
+            RefusalCode::Invalid,
+        ),
+        (
+            "too many codecs",
+            SlotSpec {
+                codecs: vec![codec(VP8, Codec::Vp8); MAX_CODECS + 1],
+                ..good.clone()
+            },
+            RefusalCode::TooMany,
+        ),
     ];
     for (what, slot, code) in cases {
         refused(

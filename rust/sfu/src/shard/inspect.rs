@@ -45,7 +45,11 @@ impl ShardCore {
         if subscribed != bound {
             problems.push(format!("{subscribed} subscriptions for {bound} bindings"));
         }
-        let leads = self.by_id.values().chain(self.by_ufrag.values()).chain(self.by_path.values());
+        let leads = self
+            .by_id
+            .values()
+            .chain(self.by_ufrag.values())
+            .chain(self.by_path.values());
         for index in leads {
             if self.transports.get(*index as usize).and_then(Option::as_ref).is_none() {
                 problems.push(format!("a table leads to place {index}, where nobody is"));

@@ -34,7 +34,11 @@ fn a10_a_hello_before_ice_or_from_elsewhere_is_dropped_and_costs_nothing() {
     }
     assert_eq!(stage.bench.shard.footprint(), footprint);
     peer.ping(&mut stage.bench);
-    assert_eq!(stage.bench.answer_to(elsewhere(), &hello), 0, "ICE knows another address");
+    assert_eq!(
+        stage.bench.answer_to(elsewhere(), &hello),
+        0,
+        "ICE knows another address"
+    );
     let to_the_viewer = stage.viewer.address;
     assert_eq!(stage.bench.dropped(DropReason::AddressNotValidated), before + 3);
     // From the address of somebody connected it is read, and harms nobody.

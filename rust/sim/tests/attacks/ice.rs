@@ -97,15 +97,43 @@ fn a03_malformed_attributes_are_dropped_even_from_those_who_know_the_password() 
     let (user, pwd) = (stage.attacker.user(), stage.attacker.spec.local_pwd.clone());
     let good = Stun::request(1, &user).signed(&pwd).done();
     let mut cases = vec![
-        ("length past the end", Stun::request(1, &user).lie(PRIORITY, 65_535, &[0; 4]).signed(&pwd).done()),
+        (
+            "length past the end",
+            Stun::request(1, &user)
+                .lie(PRIORITY, 65_535, &[0; 4])
+                .signed(&pwd)
+                .done(),
+        ),
         ("empty name", Stun::new(1, 1).put(USERNAME, &[]).signed(&pwd).done()),
-        ("name that is no text", Stun::new(1, 1).put(USERNAME, &[0xff; 8]).signed(&pwd).done()),
-        ("endless name", Stun::new(1, 1).put(USERNAME, &[b'a'; 600]).signed(&pwd).done()),
-        ("priority of three bytes", Stun::new(1, 1).put(USERNAME, user.as_bytes()).put(PRIORITY, &[0; 3]).signed(&pwd).done()),
-        ("nomination with a value", Stun::request(1, &user).put(USE_CANDIDATE, &[1]).signed(&pwd).done()),
+        (
+            "name that is no text",
+            Stun::new(1, 1).put(USERNAME, &[0xff; 8]).signed(&pwd).done(),
+        ),
+        (
+            "endless name",
+            Stun::new(1, 1).put(USERNAME, &[b'a'; 600]).signed(&pwd).done(),
+        ),
+        (
+            "priority of three bytes",
+            Stun::new(1, 1)
+                .put(USERNAME, user.as_bytes())
+                .put(PRIORITY, &[0; 3])
+                .signed(&pwd)
+                .done(),
+        ),
+        (
+            "nomination with a value",
+            Stun::request(1, &user).put(USE_CANDIDATE, &[1]).signed(&pwd).done(),
+        ),
         ("no fingerprint", Stun::request(1, &user).signed(&pwd).0),
-        ("another method", Stun::new(3, 1).put(USERNAME, user.as_bytes()).signed(&pwd).done()),
-        ("too long", Stun::request(1, &user).put(0x8022, &[0; 1600]).signed(&pwd).done()),
+        (
+            "another method",
+            Stun::new(3, 1).put(USERNAME, user.as_bytes()).signed(&pwd).done(),
+        ),
+        (
+            "too long",
+            Stun::request(1, &user).put(0x8022, &[0; 1600]).signed(&pwd).done(),
+        ),
     ];
     let mut many = Stun::request(1, &user);
     for _ in 0..64 {
@@ -228,7 +256,10 @@ fn a06_a_peer_that_insists_on_our_role_is_refused_each_time_and_validates_nothin
     }
     let answers = stage.bench.take(peer.address);
     assert_eq!(answers.len(), 1000, "one each");
-    assert!(answers.iter().all(|answer| answer[..2] == [1, 0x11]), "all of them errors");
+    assert!(
+        answers.iter().all(|answer| answer[..2] == [1, 0x11]),
+        "all of them errors"
+    );
     assert_eq!(stage.bench.shard.footprint(), before);
     for datagram in peer.start_dtls(&stage.bench) {
         assert_eq!(stage.bench.answer_to(peer.address, &datagram), 0, "no handshake");
@@ -349,7 +380,9 @@ fn a08_ten_thousand_half_open_transports_are_gone_after_their_time() {
     }
     let silent = peers.iter().skip(200);
     assert!(
-        silent.into_iter().all(|peer| stage.bench.closed(peer.id) == Some(CloseReason::NeverConnected)),
+        silent
+            .into_iter()
+            .all(|peer| stage.bench.closed(peer.id) == Some(CloseReason::NeverConnected)),
         "who never came never connected"
     );
     stage.unharmed();
@@ -366,7 +399,11 @@ fn a08_checks_without_a_handshake_do_not_keep_a_transport() {
         stage.play_for(ms(1_000));
     }
     assert_eq!(stage.bench.closed(peer.id), Some(CloseReason::NeverConnected));
-    assert_eq!(stage.bench.shard.footprint(), before - 6, "the attacker was silent and is gone as well");
+    assert_eq!(
+        stage.bench.shard.footprint(),
+        before - 6,
+        "the attacker was silent and is gone as well"
+    );
     stage.unharmed();
 }
 
@@ -391,7 +428,12 @@ fn a09_without_consent_media_ends_within_thirty_seconds() {
     // Garbage and unauthenticated checks are no sign of life.
     let forged = Stun::request(1, &idle.user()).done();
     stage.bench.raw(idle.address, &forged);
-    stage.bench.raw(idle.address, &[0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    stage.bench.raw(
+        idle.address,
+        &[
+            0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ],
+    );
     assert_eq!(stalls(&stage.bench, idle.id), (1, 0));
     // One authentic packet is.
     let report = idle.feedback(|writer| {

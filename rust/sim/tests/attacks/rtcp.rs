@@ -55,9 +55,10 @@ fn a18_garbage_in_compounds_is_counted_and_what_came_before_it_counts() {
         ("padding of nothing", &[0xa0, 201, 0, 1, 0, 0, 0, 0]),
         ("padding of everything", &[0xa0, 201, 0, 1, 0, 0, 0, 255]),
         ("a NACK without media", &[0x81, 205, 0, 1, 0, 0, 0, 1]),
-        ("transport feedback without statuses", &[
-            0x8f, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0xff, 0xff, 0, 0, 0, 0,
-        ]),
+        (
+            "transport feedback without statuses",
+            &[0x8f, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0xff, 0xff, 0, 0, 0, 0],
+        ),
     ];
     for (what, tail) in garbage {
         let before = stage.bench.shard.stats();
@@ -314,6 +315,9 @@ fn a18_what_the_server_asks_of_a_lossy_publisher_is_bounded() {
             _ => 0,
         })
         .sum();
-    assert!(asked > 0 && (asked as f64) < 256.0 * 50.0 * seconds, "{asked} in {seconds} s");
+    assert!(
+        asked > 0 && (asked as f64) < 256.0 * 50.0 * seconds,
+        "{asked} in {seconds} s"
+    );
     stage.unharmed();
 }

@@ -71,7 +71,10 @@ fn a16_bad_tags_and_replays_are_counted_and_change_nothing() {
             stage.bench.raw(address, datagram);
         }
     }
-    assert_eq!(stage.bench.dropped(DropReason::SrtpReplay) - replays, 10 * frame.len() as u64);
+    assert_eq!(
+        stage.bench.dropped(DropReason::SrtpReplay) - replays,
+        10 * frame.len() as u64
+    );
     let report = stage.viewer.feedback(|writer| {
         writer.receiver_report(Ssrc(1), &[]);
     });
@@ -151,7 +154,13 @@ fn a16_nobody_sends_into_a_track_that_is_not_its_own() {
         let sound = stage.attacker.sound(stage.bench.now);
         stage.bench.raw(stage.attacker.address, &sound);
         let (plain, len) = stage.attacker.packet(ssrc, payload_type, name, 5000 + n, 0, true, KEY);
-        refused(&mut stage, &format!("{ssrc:?} {name:?}"), &plain, len, DropReason::UnknownSsrc);
+        refused(
+            &mut stage,
+            &format!("{ssrc:?} {name:?}"),
+            &plain,
+            len,
+            DropReason::UnknownSsrc,
+        );
     }
     let (plain, len) = stage.attacker.packet(video, 33, Some("v"), 6000, 0, true, KEY);
     refused(&mut stage, "payload type", &plain, len, DropReason::UnknownPayloadType);
@@ -169,7 +178,9 @@ fn a16_nobody_sends_into_a_track_that_is_not_its_own() {
 fn a16_a_flood_of_ssrcs_ends_at_a_cap() {
     let mut stage = Stage::new();
     for n in 0..2000_u32 {
-        let (plain, len) = stage.attacker.packet(Ssrc(0x5000_0000 + n), VP8, Some("v"), 7, 0, true, KEY);
+        let (plain, len) = stage
+            .attacker
+            .packet(Ssrc(0x5000_0000 + n), VP8, Some("v"), 7, 0, true, KEY);
         let datagram = stage.attacker.seal(&plain, len, 7);
         stage.bench.raw(stage.attacker.address, &datagram);
     }
@@ -201,11 +212,23 @@ fn a17_contributing_sources_and_extensions_that_overrun_are_dropped() {
     // 15 contributing sources in a packet that has room for none.
     let mut short = header(0x0f, VP8, 300, ssrc);
     short.extend(KEY);
-    refused(&mut stage, "15 sources of nothing", &short, 12, DropReason::RtpMalformed);
+    refused(
+        &mut stage,
+        "15 sources of nothing",
+        &short,
+        12,
+        DropReason::RtpMalformed,
+    );
     let mut extension = header(0x10, VP8, 301, ssrc);
     extension.extend([0xbe, 0xde, 0xff, 0xff]);
     extension.extend(KEY);
-    refused(&mut stage, "an extension of 256 KB", &extension, 12, DropReason::RtpMalformed);
+    refused(
+        &mut stage,
+        "an extension of 256 KB",
+        &extension,
+        12,
+        DropReason::RtpMalformed,
+    );
     let mut cut = header(0x10, VP8, 302, ssrc);
     cut.extend([0xbe, 0xde]);
     refused(&mut stage, "half an extension", &cut, 12, DropReason::RtpMalformed);
@@ -233,7 +256,11 @@ fn a17_extension_elements_that_overrun_are_not_read() {
     peer.connect(&mut stage.bench);
     let elements: [(&str, u16, &[u8]); 7] = [
         ("one byte: longer than the rest", 0xbede, &[MID << 4 | 7, b'w', 0, 0]),
-        ("one byte: sixteen", 0xbede, &[TRANSPORT_CC << 4 | 15, 1, MID << 4, b'w']),
+        (
+            "one byte: sixteen",
+            0xbede,
+            &[TRANSPORT_CC << 4 | 15, 1, MID << 4, b'w'],
+        ),
         ("one byte: behind the end mark", 0xbede, &[0xf0, MID << 4, b'w', 0]),
         ("one byte: length in padding", 0xbede, &[0x03, MID << 4, b'w', 0]),
         ("two byte: longer than the rest", 0x1000, &[MID, 200, b'w', 0]),
@@ -306,7 +333,9 @@ fn a19_retransmissions_of_retransmissions_are_dropped() {
     let mut stage = Stage::new();
     let (video, rtx) = (stage.attacker.video_ssrc(), stage.attacker.rtx_ssrc());
     // Of nothing, as no media came yet.
-    let (plain, len) = stage.attacker.packet(rtx, VP8_RTX, Some("v"), 10, 0, true, &[0, 9, 0x10, 0x10, 1]);
+    let (plain, len) = stage
+        .attacker
+        .packet(rtx, VP8_RTX, Some("v"), 10, 0, true, &[0, 9, 0x10, 0x10, 1]);
     refused(&mut stage, "of nothing", &plain, len, DropReason::RtxMalformed);
     for datagram in stage.attacker.frame(stage.bench.now) {
         stage.bench.raw(stage.attacker.address, &datagram);
@@ -321,7 +350,13 @@ fn a19_retransmissions_of_retransmissions_are_dropped() {
     refused(&mut stage, "of half a number", &plain, len, DropReason::RtxMalformed);
     // The payload type of one with the SSRC of the other.
     let (plain, len) = stage.attacker.packet(video, VP8_RTX, Some("v"), 2000, 0, true, KEY);
-    refused(&mut stage, "type on the media SSRC", &plain, len, DropReason::RtxMalformed);
+    refused(
+        &mut stage,
+        "type on the media SSRC",
+        &plain,
+        len,
+        DropReason::RtxMalformed,
+    );
     let (plain, len) = stage.attacker.packet(rtx, VP8, Some("v"), 13, 0, true, KEY);
     refused(&mut stage, "media on its SSRC", &plain, len, DropReason::RtxMalformed);
     // A retransmission inside a retransmission is unpacked once: what is inside has no descriptor that parses, or is a duplicate.

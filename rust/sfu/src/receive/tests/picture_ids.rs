@@ -37,7 +37,11 @@ fn late_packets_and_retransmissions_get_the_id_of_their_picture() {
         assert_eq!(kept(&mut bench, &picture(n, 125 + n).mid("v")), Some(125 + n));
     }
     let again = picture(2, 127).retransmitted(9, VP8_RTX, 1).mid("v");
-    assert_eq!(kept(&mut bench, &again), Some(127), "lost before the wrap, sent again after it");
+    assert_eq!(
+        kept(&mut bench, &again),
+        Some(127),
+        "lost before the wrap, sent again after it"
+    );
     assert_eq!(kept(&mut bench, &picture(3, 128).mid("v")), Some(128));
     assert_eq!(kept(&mut bench, &picture(6, 131).mid("v")), Some(131));
 }
