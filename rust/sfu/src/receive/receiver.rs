@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::codec::parse;
+use crate::codec::{PictureIds, parse};
 use crate::command::{Codec, Kind, ReceiveSpec};
 use crate::encoding::EncodingKey;
 use crate::ids::Ssrc;
@@ -59,6 +59,7 @@ pub(super) struct Stream {
     pub(super) key_frames: KeyFrameRequests,
     pub(super) reception: Option<Reception>,
     timeline: Timeline,
+    picture_ids: PictureIds,
 }
 
 impl Stream {
@@ -77,6 +78,7 @@ impl Stream {
             key_frames: KeyFrameRequests::default(),
             reception: None,
             timeline: Timeline::new(clock_hz),
+            picture_ids: PictureIds::default(),
         }
     }
 
@@ -90,6 +92,7 @@ impl Stream {
     fn restart(&mut self, tracks: &mut Tracks, first: u64) {
         self.reception = Some(Reception::new(first));
         self.timeline.restart();
+        self.picture_ids = PictureIds::default();
         if let Some(encoding) = tracks.encoding_mut(self.key) {
             encoding.restart();
         }
@@ -339,7 +342,12 @@ impl Receiver {
             .packet
             .get(original.payload.clone())
             .ok_or(DropReason::RtpMalformed)?;
-        let parsed = parse(codec.codec, payload, header.marker)?;
+        let mut parsed = parse(codec.codec, payload, header.marker)?;
+        let stream = self
+            .streams
+            .get_mut(route.stream as usize)
+            .ok_or(DropReason::UnknownSsrc)?;
+        stream.picture_ids.extend(&mut parsed.detail);
         let (Ok(payload_at), Ok(payload_len)) = (u16::try_from(original.payload.start), u16::try_from(payload.len()))
         else {
             return Err(DropReason::TooLarge);
@@ -360,10 +368,6 @@ impl Receiver {
             key: parsed.key,
             detail: parsed.detail,
         };
-        let stream = self
-            .streams
-            .get_mut(route.stream as usize)
-            .ok_or(DropReason::UnknownSsrc)?;
         let track = tracks.get_mut(stream.key.into()).ok_or(DropReason::UnknownSsrc)?;
         let encoding = track.encoding_mut(stream.key.encoding).ok_or(DropReason::UnknownSsrc)?;
         let starts = encoding.store(codec, meta, original.packet)?;

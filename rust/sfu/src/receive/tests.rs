@@ -1,6 +1,7 @@
 //! The publishing side as a whole, in virtual time. A [`Publisher`] makes the packets that a browser would.
 
 mod feedback;
+mod picture_ids;
 mod recovery;
 mod routing;
 mod timeline;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::binding::subscriber;
-use super::transport::{Phase, Transport};
+use super::transport::{Phase, Received, Transport};
 use super::{MAX_TRANSPORTS, ShardCore};
 use crate::command::{
     CloseReason, CodecSpec, Command, Event, Kind, MAX_CODECS, MAX_FINGERPRINTS, MAX_MEDIA, RefusalCode, SlotSpec,
@@ -66,6 +66,7 @@ impl ShardCore {
             receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc),
             sender: Sender::new(&spec.slots, map, spec.cname, self.unix_at_base_us),
             tracks,
+            received: Received::new(&spec.receive),
             paths: Vec::new(),
             opened: now,
             last_authenticated: None,
@@ -94,6 +95,14 @@ impl ShardCore {
         let transport = self.transport(index).ok_or(RefusalCode::UnknownTransport)?;
         if transport.sender.slots() + transport.tracks.len() >= MAX_MEDIA {
             return Err(RefusalCode::TooMany);
+        }
+        let received = &transport.received;
+        if received.mids.contains(&slot.mid)
+            || [slot.ssrc, slot.rtx_ssrc]
+                .iter()
+                .any(|ssrc| received.ssrcs.contains(ssrc))
+        {
+            return Err(RefusalCode::Duplicate);
         }
         transport.sender.add_slot(slot).map(|_| ())
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::command::{DtlsRole, Fingerprint};
-use crate::ids::TransportId;
+use crate::command::{DtlsRole, Fingerprint, ReceiveSpec};
+use crate::ids::{Mid, Ssrc, TransportId};
 use crate::outbox::Path;
 use crate::receive::{Receiver, TrackKey};
 use crate::send::Sender;
@@ -47,6 +47,25 @@ impl Phase {
     }
 }
 
+/// Mids and signalled SSRCs of receiving m-lines.
+pub(super) struct Received {
+    pub mids: Vec<Mid>,
+    pub ssrcs: Vec<Ssrc>,
+}
+
+impl Received {
+    pub fn new(specs: &[ReceiveSpec]) -> Self {
+        let encodings = specs.iter().flat_map(|spec| &spec.encodings);
+        Self {
+            mids: specs.iter().map(|spec| spec.mid).collect(),
+            ssrcs: encodings
+                .flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc])
+                .flatten()
+                .collect(),
+        }
+    }
+}
+
 pub(super) struct Transport {
     pub id: TransportId,
     pub local_ufrag: String,
@@ -56,6 +75,8 @@ pub(super) struct Transport {
     pub phase: Phase,
     pub dtls_timeout: Option<Time>,
     pub tracks: Vec<TrackKey>,
+    /// Names that its receiving m-lines took: no slot may have them.
+    pub received: Received,
     pub receiver: Receiver,
     pub sender: Sender,
     /// Addresses that lead here in `by_path`.
