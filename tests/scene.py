@@ -111,9 +111,7 @@ class Scene:
     ) -> TransportId:
         """A viewer that was told what is live. Its mids count up from 0."""
         transport = TransportId(next(self.ids))
-        slots = tuple(
-            slot_spec(str(index), kind, video if kind is VIDEO else None) for index, kind in enumerate(kinds)
-        )
+        slots = tuple(slot_spec(str(index), kind, video if kind is VIDEO else None) for index, kind in enumerate(kinds))
         main = {slot.kind: slot.mid for slot in reversed(slots)}
         templates = {slot.kind: slot.codecs for slot in reversed(slots)}
         spec = transport_spec(transport, slots=slots)
@@ -174,6 +172,4 @@ def live(scene: Scene, name: str | None = None, **options: object) -> Publisher:
 
 
 def show(mid: str | None, kind: Kind | None = None, track: str | None = None) -> Projection:
-    return Projection(
-        Mid(mid) if mid is not None else None, kind, TrackName(track) if track is not None else None
-    )
+    return Projection(Mid(mid) if mid is not None else None, kind, TrackName(track) if track is not None else None)

@@ -1,6 +1,7 @@
 """Publishers come, send, stall, take over and go."""
 
 import pytest
+from tests.scene import AUDIO, KEY, VIDEO, Scene, live
 
 from rostra.model import publishing
 from rostra.model.effects import Active, AnnouncedTrack, HangUp, Inactive, SourceEnded, SourceStarted
@@ -25,7 +26,6 @@ from rostra.model.media import (
 )
 from rostra.model.refused import MultisourceNotAllowed, TooMany
 from rostra.model.stream import MAX_FEEDS, MAX_SOURCES, Source
-from tests.scene import AUDIO, KEY, VIDEO, Scene, live
 
 BOTH = (AnnouncedTrack(TrackName("video"), VIDEO), AnnouncedTrack(TrackName("audio"), AUDIO))
 

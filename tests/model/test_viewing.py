@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from tests.scene import AUDIO, KEY, VIDEO, VIDEO_CODECS, Scene, live, show
 
 from rostra.model import lifecycle, viewing
 from rostra.model.effects import Active, HangUp, Inactive, Send, StartTimer, Stopped, ViewerCount
@@ -38,7 +39,6 @@ from rostra.model.refused import (
     UnknownViewer,
 )
 from rostra.model.stream import MAX_VIEWERS, Viewer
-from tests.scene import AUDIO, KEY, VIDEO, VIDEO_CODECS, Scene, live, show
 
 
 def actives(scene: Scene, viewer: TransportId) -> list[str | None]:
@@ -288,9 +288,18 @@ def test_a_refused_binding_is_tried_again_when_its_source_changes() -> None:
     scene = Scene()
     main = live(scene)
     viewer = scene.view()
-    assert scene.media(Rejected(viewer, Mid("0"), RefusalCode.UNKNOWN_TRACK)) == []
+    assert scene.media(Rejected(viewer, Mid("0"), RefusalCode.CODEC_NOT_NEGOTIATED)) == []
     assert scene.shows(viewer)["0"] is None
     assert scene.media(TransportStalled(main.transport)) == [BindSlot(viewer, Mid("0"), main.tracks[0])]
+
+
+def test_a_binding_to_a_track_that_ended_meanwhile_is_no_news() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view()
+    before = scene.stream
+    assert scene.media(Rejected(viewer, Mid("0"), RefusalCode.UNKNOWN_TRACK)) == []
+    assert scene.stream == before
 
 
 def test_a_slot_that_the_media_plane_refused_is_not_there() -> None:
@@ -373,9 +382,7 @@ def test_who_was_never_announced_was_never_counted() -> None:
     scene = Scene()
     viewer = scene.view()
     scene.tick()
-    scene.stream = replace(
-        scene.stream, viewers={viewer: replace(scene.stream.viewers[viewer], announced=False)}
-    )
+    scene.stream = replace(scene.stream, viewers={viewer: replace(scene.stream.viewers[viewer], announced=False)})
     assert scene.leave(viewer) == [CloseTransport(viewer)]
 
 
@@ -401,4 +408,3 @@ def test_a_stream_that_stops_says_so_closes_everything_and_is_empty() -> None:
         assert CloseTransport(transport) in effects
         assert HangUp(transport) in effects
     assert scene.stream.is_empty
-
