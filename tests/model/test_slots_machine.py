@@ -25,7 +25,7 @@ from rostra.protocol import sdp
 OFFERS = Path(__file__).parent.parent / "data" / "offers"
 PUBLISH = sdp.parse((OFFERS / "chromium-publish.sdp").read_text())
 VIEW = sdp.parse((OFFERS / "chromium-view.sdp").read_text())
-SOURCES = [None, SourceId("a"), SourceId("b")]
+SOURCES = [None, SourceId("a")]
 PUBLISHING = PublishGrant(KEY, ServerId("0" * 32), multisource=True, subscribe_requires_auth=False)
 VIEWING = SubscribeGrant(KEY, ServerId("0" * 32))
 
@@ -64,8 +64,8 @@ class Slots(RuleBasedStateMachine):
 
     # --- Publishers ---------------------------------------------------------------------------------------------
 
-    @rule(source=st.sampled_from(SOURCES), priority=st.sampled_from([None, 1, 2]))
-    def publish(self, source: SourceId | None, priority: int | None) -> None:
+    @rule(source=st.sampled_from(SOURCES), priority=st.sampled_from([None, 1, 2]), sends=st.booleans())
+    def publish(self, source: SourceId | None, priority: int | None, sends: bool) -> None:
         try:
             opened = self.hub.publish(
                 PUBLISHING, PUBLISH, Silent(), codec=Codec.VP8, source=source, priority=priority, events=frozenset()
@@ -76,6 +76,10 @@ class Slots(RuleBasedStateMachine):
         receive = self.engine.transport_spec(transport).receive
         self.feeds[transport] = Feed(source, priority, {one.kind.value: one.track for one in receive})
         self.hub.announce(transport)
+        if sends:
+            for track in self.feeds[transport].tracks.values():
+                self.engine.start(track)
+            self.has_news = True
 
     @precondition(lambda self: self.feeds)
     @rule(number=st.integers(0, 99), kind=st.sampled_from(["audio", "video"]))
