@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.scene import ALL_EVENTS, AUDIO, KEY, VIDEO, show
 
 from rostra.hub import Hub
@@ -62,10 +62,22 @@ class Slots(RuleBasedStateMachine):
     def pick(self, ids: list[TransportId], number: int) -> TransportId:
         return ids[number % len(ids)]
 
+    def news(self, late: bool) -> None:
+        """Something happened. Seen at once, or after more has happened."""
+        self.has_news = True
+        if not late:
+            self.drain()
+
+    @initialize(pinned=st.sampled_from(SOURCES))
+    def somebody_watches(self, pinned: SourceId | None) -> None:
+        self.view(pinned)
+
     # --- Publishers ---------------------------------------------------------------------------------------------
 
-    @rule(source=st.sampled_from(SOURCES), priority=st.sampled_from([None, 1, 2]), sends=st.booleans())
-    def publish(self, source: SourceId | None, priority: int | None, sends: bool) -> None:
+    @rule(
+        source=st.sampled_from(SOURCES), priority=st.sampled_from([None, 1, 2]), sends=st.booleans(), late=st.booleans()
+    )
+    def publish(self, source: SourceId | None, priority: int | None, sends: bool, late: bool) -> None:
         try:
             opened = self.hub.publish(
                 PUBLISHING, PUBLISH, Silent(), codec=Codec.VP8, source=source, priority=priority, events=frozenset()
@@ -79,23 +91,23 @@ class Slots(RuleBasedStateMachine):
         if sends:
             for track in self.feeds[transport].tracks.values():
                 self.engine.start(track)
-            self.has_news = True
+            self.news(late)
 
     @precondition(lambda self: self.feeds)
-    @rule(number=st.integers(0, 99), kind=st.sampled_from(["audio", "video"]))
-    def start(self, number: int, kind: str) -> None:
+    @rule(number=st.integers(0, 99), kind=st.sampled_from(["audio", "video"]), late=st.booleans())
+    def start(self, number: int, kind: str, late: bool) -> None:
         transport = self.pick(list(self.feeds), number)
         self.engine.connect(transport)
         self.engine.start(self.feeds[transport].tracks[kind])
-        self.has_news = True
+        self.news(late)
 
     @precondition(lambda self: self.feeds)
-    @rule(number=st.integers(0, 99))
-    def stall_or_resume(self, number: int) -> None:
+    @rule(number=st.integers(0, 99), late=st.booleans())
+    def stall_or_resume(self, number: int, late: bool) -> None:
         feed = self.feeds[transport := self.pick(list(self.feeds), number)]
         feed.is_stalled = not feed.is_stalled
         (self.engine.stall if feed.is_stalled else self.engine.resume)(transport)
-        self.has_news = True
+        self.news(late)
 
     # --- Viewers ------------------------------------------------------------------------------------------------
 
