@@ -100,6 +100,7 @@ class Hub:
         self._timers: Final[set[asyncio.TimerHandle]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopped = False
+        self._is_retrying = False
 
     # --- Life ---------------------------------------------------------------------------------------------------
 
@@ -230,7 +231,8 @@ class Hub:
     # --- Facts of the media plane -------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Take in what the media plane has to tell."""
+        """Take in what the media plane has to tell. It makes room for commands at the same time."""
+        self._flush()
         for event in self._engine.drain():
             self._on_media(event)
 
@@ -316,6 +318,7 @@ class Hub:
 
     def _submitted(self, commands: list[Command]) -> None:
         """Now or never. What waits goes first: order matters."""
+        self._flush()
         if self._backlog or self._is_stopped:
             raise Overloaded
         try:
@@ -325,10 +328,8 @@ class Hub:
 
     def _backlogged(self, commands: list[Command]) -> None:
         """Now or later."""
-        is_retrying = bool(self._backlog)
         self._backlog.extend(commands)
-        if not is_retrying:
-            self._flush()
+        self._flush()
 
     def _flush(self) -> None:
         """A few at a time: a decision about thousands of viewers may be more than ever fits at once."""
@@ -338,8 +339,14 @@ class Hub:
                 self._engine.submit(*chunk)
             except Overloaded:
                 self._backlog.extendleft(reversed(chunk))
-                self._call_later(_RETRY_MS, self._flush)
+                if not self._is_retrying:
+                    self._is_retrying = True
+                    self._call_later(_RETRY_MS, self._retry)
                 return
+
+    def _retry(self) -> None:
+        self._is_retrying = False
+        self._flush()
 
     def _call_later(self, delay_ms: int, call: Callable[[], None]) -> None:
         """Without a loop there is nobody left to tell: the server has stopped."""

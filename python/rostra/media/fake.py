@@ -14,8 +14,11 @@ from rostra.model.media import (
     BindSlot,
     CloseReason,
     CloseTransport,
+    Codec,
+    CodecSpec,
     Command,
     Event,
+    Kind,
     MediaStats,
     Mid,
     OpenTransport,
@@ -38,6 +41,8 @@ from rostra.model.media import (
 MAX_MEDIA: Final = 512
 MAX_CODECS: Final = 32
 MAX_FINGERPRINTS: Final = 16
+MAX_ENCODINGS: Final = 8
+_AUDIO: Final = frozenset({Codec.OPUS, Codec.MULTIOPUS})
 
 
 @dataclass(slots=True)
@@ -151,6 +156,10 @@ class FakeEngine:
         """Tracks of a publisher, in m-line order."""
         return [spec.track for spec in self._transports[transport].spec.receive]
 
+    def transport_spec(self, transport: TransportId) -> TransportSpec:
+        """A transport as it was ordered."""
+        return self._transports[transport].spec
+
     def is_live(self, track: TrackId) -> bool:
         """Whether the track's publisher is there and has sent."""
         return track in self._tracks and track in self._transports[self._tracks[track][0]].started
@@ -182,31 +191,27 @@ class FakeEngine:
                 assert_never(command)
 
     def _open(self, transport: TransportId, spec: TransportSpec) -> RefusalCode | None:
-        mids = [*(receive.mid for receive in spec.receive), *(slot.mid for slot in spec.slots)]
-        tracks = [one.track for one in spec.receive]
-        codecs = [*(receive.codecs for receive in spec.receive), *(slot.codecs for slot in spec.slots)]
+        if (refusal := _refusal(spec)) is not None:
+            return refusal
         ufrags = {one.spec.local_ufrag for one in self._transports.values()}
-        if transport in self._transports or spec.local_ufrag in ufrags or any(t in self._tracks for t in tracks):
+        is_known = any(receive.track in self._tracks for receive in spec.receive)
+        if transport in self._transports or spec.local_ufrag in ufrags or is_known:
             return RefusalCode.DUPLICATE
-        too_many = len(mids) > MAX_MEDIA or len(spec.fingerprints) > MAX_FINGERPRINTS
-        if too_many or any(len(one) > MAX_CODECS for one in codecs):
-            return RefusalCode.TOO_MANY
-        if len(set(mids)) < len(mids) or len(set(tracks)) < len(tracks):
-            return RefusalCode.DUPLICATE
-        if not spec.fingerprints or any(not receive.encodings for receive in spec.receive):
-            return RefusalCode.INVALID
         self._transports[transport] = _Transport(spec, {slot.mid: _Slot(slot) for slot in spec.slots})
         self._tracks.update({receive.track: (transport, receive) for receive in spec.receive})
         return None
 
     def _add_slot(self, transport: TransportId, spec: SlotSpec) -> RefusalCode | None:
+        if (refusal := _codec_refusal(spec.kind, spec.codecs)) is not None:
+            return refusal
         viewer = self._transports.get(transport)
         if viewer is None:
             return RefusalCode.UNKNOWN_TRANSPORT
-        if spec.mid in viewer.slots or any(receive.mid == spec.mid for receive in viewer.spec.receive):
-            return RefusalCode.DUPLICATE
-        if len(viewer.slots) >= MAX_MEDIA or len(spec.codecs) > MAX_CODECS:
+        if len(viewer.slots) + len(viewer.spec.receive) >= MAX_MEDIA:
             return RefusalCode.TOO_MANY
+        taken = {ssrc for slot in viewer.slots.values() for ssrc in (slot.spec.ssrc, slot.spec.rtx_ssrc)}
+        if spec.mid in viewer.slots or spec.ssrc == spec.rtx_ssrc or not taken.isdisjoint((spec.ssrc, spec.rtx_ssrc)):
+            return RefusalCode.DUPLICATE
         viewer.slots[spec.mid] = _Slot(spec)
         return None
 
@@ -267,3 +272,35 @@ class FakeEngine:
 
     def __del__(self) -> None:
         os.close(self._readable)
+
+
+def _refusal(spec: TransportSpec) -> RefusalCode | None:
+    """What is wrong with a transport on its own."""
+    credentials = (spec.local_ufrag, spec.local_pwd, spec.remote_ufrag, spec.remote_pwd)
+    if not all(0 < len(text) <= 256 for text in credentials) or not spec.fingerprints:
+        return RefusalCode.INVALID
+    if not 0 < len(spec.cname) <= 255 or any(not 0 < extension.id < 256 for extension in spec.extensions):
+        return RefusalCode.INVALID
+    if len(spec.fingerprints) > MAX_FINGERPRINTS or len(spec.receive) + len(spec.slots) > MAX_MEDIA:
+        return RefusalCode.TOO_MANY
+    for one in (*spec.receive, *spec.slots):
+        if (refusal := _codec_refusal(one.kind, one.codecs)) is not None:
+            return refusal
+    if any(not 0 < len(receive.encodings) <= MAX_ENCODINGS for receive in spec.receive):
+        return RefusalCode.INVALID
+    encodings = [encoding for receive in spec.receive for encoding in receive.encodings]
+    ssrcs = [ssrc for encoding in encodings for ssrc in (encoding.ssrc, encoding.rtx_ssrc) if ssrc is not None]
+    ssrcs += [ssrc for slot in spec.slots for ssrc in (slot.ssrc, slot.rtx_ssrc)]
+    mids = [*(receive.mid for receive in spec.receive), *(slot.mid for slot in spec.slots)]
+    tracks = [receive.track for receive in spec.receive]
+    is_unique = all(len(set(ids)) == len(ids) for ids in (ssrcs, mids, tracks))
+    return None if is_unique else RefusalCode.DUPLICATE
+
+
+def _codec_refusal(kind: Kind, codecs: tuple[CodecSpec, ...]) -> RefusalCode | None:
+    if len(codecs) > MAX_CODECS:
+        return RefusalCode.TOO_MANY
+    if any((codec.codec in _AUDIO) is not (kind is Kind.AUDIO) for codec in codecs):
+        return RefusalCode.KIND_MISMATCH
+    numbers = [number for codec in codecs for number in (codec.payload_type, codec.rtx_payload_type or 0)]
+    return RefusalCode.INVALID if any(number > 127 for number in numbers) else None

@@ -190,9 +190,13 @@ def select(stream: Stream, transport: TransportId) -> Decision:
 
 
 def rejected(stream: Stream, viewer: Viewer, mid: Mid, code: RefusalCode) -> Decision:
-    """The media plane refused an order for a slot. What the slot wants is tried again when its source changes."""
+    """The media plane refused an order for a slot. What the slot wants is tried again when its source changes.
+
+    An unknown track is one that ended while the order was under way. The stream heard of its end before, and has
+    ordered something else since.
+    """
     slot = viewer.slots.get(mid)
-    if slot is None:
+    if slot is None or code is RefusalCode.UNKNOWN_TRACK:
         return Decision(stream)
     if code is RefusalCode.UNKNOWN_SLOT:
         slots = {one: kept for one, kept in viewer.slots.items() if one != mid}

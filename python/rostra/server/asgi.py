@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from rostra import __version__
 from rostra.server import director, page
 from rostra.server.context import Context
-from rostra.server.http import Headers, fail, on_error, on_http_exception
+from rostra.server.http import Headers, on_error, on_http_exception
 from rostra.server.metrics import Metrics
 from rostra.server.signalling import Sockets
 
@@ -31,12 +31,17 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(Exception, on_error)
     app.include_router(director.router(context))
+    known = {route.path for route in app.router.routes if isinstance(route, Route)} | {"/api/dev/settings"}
+
+    async def other(request: Request) -> Response:
+        raise HTTPException(405 if request.url.path in known else 404)
+
     app.router.routes += [
         *sockets.routes(),
         page.settings(context),
         Route("/healthz", _healthz),
         Route("/metrics", get_metrics),
-        Route("/api/{path:path}", _not_found, methods=_ALL_METHODS),
+        Route("/api/{path:path}", other, methods=_ALL_METHODS),
         page.static(),
     ]
     return Headers(app)
@@ -44,7 +49,3 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
 
 async def _healthz(_request: Request) -> Response:
     return Response(b'{"status":"ok"}', media_type="application/json")
-
-
-async def _not_found(_request: Request) -> Response:
-    return fail(404, "Not Found")

@@ -1,0 +1,246 @@
+"""What every media plane promises (docs/seam.md): the same tests for the one in memory and for the real one."""
+
+import importlib.util
+import re
+import select
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from rostra.media.engine import Engine, Overloaded
+from rostra.media.fake import FakeEngine
+from rostra.model.media import (
+    AddSlot,
+    BindSlot,
+    CloseReason,
+    CloseTransport,
+    Codec,
+    CodecSpec,
+    Command,
+    EncodingSpec,
+    Event,
+    Fingerprint,
+    Kind,
+    MediaStats,
+    Mid,
+    OpenTransport,
+    ReceiveSpec,
+    RefusalCode,
+    Rejected,
+    SlotSpec,
+    TrackId,
+    TransportClosed,
+    TransportId,
+    UnbindSlot,
+)
+from tests.scene import AUDIO_CODECS, VIDEO_CODECS, slot_spec, transport_spec
+
+TIMEOUT_S = 10
+PUBLISHER, VIEWER, STRANGER, MARK = TransportId(1), TransportId(2), TransportId(3), TransportId(1000)
+VIDEO_TRACK, AUDIO_TRACK = TrackId(11), TrackId(12)
+VIDEO_MID, AUDIO_MID = Mid("0"), Mid("1")
+VP8 = CodecSpec(96, Codec.VP8, 97)
+
+
+def open_native() -> Engine:
+    from rostra.media.native import NativeEngine
+
+    return NativeEngine("127.0.0.1", 0)
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"fake": FakeEngine}
+if importlib.util.find_spec("rostra._media") is not None:
+    ENGINES["native"] = open_native
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = ENGINES[request.param]()
+    yield engine
+    engine.close()
+
+
+def publisher() -> OpenTransport:
+    receive = (
+        ReceiveSpec(VIDEO_MID, VIDEO_TRACK, Kind.VIDEO, (VP8,), (EncodingSpec(ssrc=71, rtx_ssrc=72),)),
+        ReceiveSpec(AUDIO_MID, AUDIO_TRACK, Kind.AUDIO, AUDIO_CODECS),
+    )
+    return OpenTransport(PUBLISHER, transport_spec(PUBLISHER, receive=receive))
+
+
+def viewer() -> OpenTransport:
+    slots = (
+        slot_spec("0", Kind.VIDEO),
+        slot_spec("1", Kind.AUDIO),
+        slot_spec("2", Kind.VIDEO, (CodecSpec(35, Codec.AV1),)),
+    )
+    return OpenTransport(VIEWER, transport_spec(VIEWER, slots=slots))
+
+
+def told(engine: Engine, *commands: Command) -> list[Event]:
+    """What the engine says about these commands, up to the end of a transport opened and closed after them."""
+    engine.submit(*commands, OpenTransport(MARK, transport_spec(MARK)), CloseTransport(MARK))
+    events: list[Event] = []
+    end = TransportClosed(MARK, CloseReason.CLOSED)
+    while end not in events:
+        assert select.select([engine.fileno()], [], [], TIMEOUT_S)[0], events
+        events += [event for event in engine.drain() if not isinstance(event, MediaStats)]
+    assert events.pop() == end
+    return events
+
+
+def test_it_has_a_fingerprint_and_an_address(engine: Engine) -> None:
+    assert re.fullmatch(r"[0-9A-F]{2}(:[0-9A-F]{2}){31}", engine.fingerprint)
+    assert engine.candidates[0].port > 0
+
+
+def test_nothing_is_readable_before_something_happened(engine: Engine) -> None:
+    assert engine.drain() == []
+
+
+def test_what_is_fine_is_not_answered(engine: Engine) -> None:
+    commands = (
+        publisher(),
+        viewer(),
+        AddSlot(VIEWER, slot_spec("7", Kind.AUDIO)),
+        BindSlot(VIEWER, VIDEO_MID, VIDEO_TRACK),
+        BindSlot(VIEWER, Mid("7"), AUDIO_TRACK),
+        UnbindSlot(VIEWER, VIDEO_MID),
+        UnbindSlot(VIEWER, VIDEO_MID),
+        CloseTransport(STRANGER),
+    )
+    assert told(engine, *commands) == []
+
+
+def test_a_transport_ends_once(engine: Engine) -> None:
+    closed = TransportClosed(PUBLISHER, CloseReason.CLOSED)
+    assert told(engine, publisher(), CloseTransport(PUBLISHER), CloseTransport(PUBLISHER)) == [closed]
+    assert told(engine, CloseTransport(PUBLISHER)) == []
+
+
+REFUSED: dict[str, tuple[Command, RefusalCode]] = {
+    "transport twice": (publisher(), RefusalCode.DUPLICATE),
+    "ufrag twice": (OpenTransport(STRANGER, transport_spec(PUBLISHER)), RefusalCode.DUPLICATE),
+    "track twice": (
+        OpenTransport(
+            STRANGER, transport_spec(STRANGER, receive=(ReceiveSpec(VIDEO_MID, VIDEO_TRACK, Kind.VIDEO, (VP8,)),))
+        ),
+        RefusalCode.DUPLICATE,
+    ),
+    "mid twice in a spec": (
+        OpenTransport(
+            STRANGER,
+            transport_spec(
+                STRANGER, slots=(slot_spec("0", Kind.VIDEO), replace(slot_spec("5", Kind.AUDIO), mid=Mid("0")))
+            ),
+        ),
+        RefusalCode.DUPLICATE,
+    ),
+    "ssrc twice in a spec": (
+        OpenTransport(
+            STRANGER,
+            transport_spec(
+                STRANGER, slots=(slot_spec("0", Kind.VIDEO), replace(slot_spec("0", Kind.AUDIO), mid=Mid("5")))
+            ),
+        ),
+        RefusalCode.DUPLICATE,
+    ),
+    "no fingerprint": (
+        OpenTransport(STRANGER, replace(transport_spec(STRANGER), fingerprints=())),
+        RefusalCode.INVALID,
+    ),
+    "too many fingerprints": (
+        OpenTransport(
+            STRANGER, replace(transport_spec(STRANGER), fingerprints=(Fingerprint("sha-256", bytes(32)),) * 17)
+        ),
+        RefusalCode.TOO_MANY,
+    ),
+    "no password": (OpenTransport(STRANGER, replace(transport_spec(STRANGER), remote_pwd="")), RefusalCode.INVALID),
+    "no name": (OpenTransport(STRANGER, replace(transport_spec(STRANGER), cname="")), RefusalCode.INVALID),
+    "no encoding": (
+        OpenTransport(
+            STRANGER, transport_spec(STRANGER, receive=(ReceiveSpec(VIDEO_MID, TrackId(99), Kind.VIDEO, (VP8,), ()),))
+        ),
+        RefusalCode.INVALID,
+    ),
+    "audio codec for video": (
+        OpenTransport(STRANGER, transport_spec(STRANGER, slots=(slot_spec("0", Kind.VIDEO, AUDIO_CODECS),))),
+        RefusalCode.KIND_MISMATCH,
+    ),
+    "too many codecs": (
+        OpenTransport(STRANGER, transport_spec(STRANGER, slots=(slot_spec("0", Kind.VIDEO, (VP8,) * 33),))),
+        RefusalCode.TOO_MANY,
+    ),
+    "payload type out of range": (
+        OpenTransport(
+            STRANGER, transport_spec(STRANGER, slots=(slot_spec("0", Kind.VIDEO, (CodecSpec(128, Codec.VP8),)),))
+        ),
+        RefusalCode.INVALID,
+    ),
+    "slot of nobody": (AddSlot(STRANGER, slot_spec("7", Kind.VIDEO)), RefusalCode.UNKNOWN_TRANSPORT),
+    "slot twice": (AddSlot(VIEWER, replace(slot_spec("7", Kind.VIDEO), mid=VIDEO_MID)), RefusalCode.DUPLICATE),
+    "slot with a taken ssrc": (
+        AddSlot(VIEWER, replace(slot_spec("0", Kind.VIDEO), mid=Mid("7"))),
+        RefusalCode.DUPLICATE,
+    ),
+    "slot with one ssrc": (AddSlot(VIEWER, SlotSpec(Mid("7"), Kind.VIDEO, 5, 5, VIDEO_CODECS)), RefusalCode.DUPLICATE),
+    "slot with codecs of the other kind": (
+        AddSlot(VIEWER, slot_spec("7", Kind.AUDIO, VIDEO_CODECS)),
+        RefusalCode.KIND_MISMATCH,
+    ),
+    "bind for nobody": (BindSlot(STRANGER, VIDEO_MID, VIDEO_TRACK), RefusalCode.UNKNOWN_TRANSPORT),
+    "bind without slot": (BindSlot(VIEWER, Mid("9"), VIDEO_TRACK), RefusalCode.UNKNOWN_SLOT),
+    "bind without track": (BindSlot(VIEWER, VIDEO_MID, TrackId(99)), RefusalCode.UNKNOWN_TRACK),
+    "bind to the other kind": (BindSlot(VIEWER, AUDIO_MID, VIDEO_TRACK), RefusalCode.KIND_MISMATCH),
+    "bind without codec": (BindSlot(VIEWER, Mid("2"), VIDEO_TRACK), RefusalCode.CODEC_NOT_NEGOTIATED),
+    "unbind for nobody": (UnbindSlot(STRANGER, VIDEO_MID), RefusalCode.UNKNOWN_TRANSPORT),
+    "unbind without slot": (UnbindSlot(VIEWER, Mid("9")), RefusalCode.UNKNOWN_SLOT),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_wrong_is_rejected_with_its_code(engine: Engine, case: str) -> None:
+    command, code = REFUSED[case]
+    mid = command.slot.mid if isinstance(command, AddSlot) else getattr(command, "mid", None)
+    assert told(engine, publisher(), viewer(), command) == [Rejected(command.transport, mid, code)]
+
+
+def test_a_transport_that_was_refused_does_not_end(engine: Engine) -> None:
+    refused = OpenTransport(STRANGER, replace(transport_spec(STRANGER), cname=""))
+    events = told(engine, refused, CloseTransport(STRANGER))
+    assert events == [Rejected(STRANGER, None, RefusalCode.INVALID)]
+
+
+def test_a_slot_has_room_up_to_the_limit(engine: Engine) -> None:
+    slots = [AddSlot(VIEWER, replace(slot_spec(str(mid), Kind.AUDIO), mid=Mid(f"m{mid}"))) for mid in range(10, 520)]
+    events = told(engine, viewer(), *slots)
+    assert events == [Rejected(VIEWER, Mid("m519"), RefusalCode.TOO_MANY)]
+
+
+def test_a_track_is_unknown_after_its_publisher_left(engine: Engine) -> None:
+    bind = BindSlot(VIEWER, VIDEO_MID, VIDEO_TRACK)
+    events = told(engine, publisher(), viewer(), bind, CloseTransport(PUBLISHER), bind)
+    assert events == [
+        TransportClosed(PUBLISHER, CloseReason.CLOSED),
+        Rejected(VIEWER, VIDEO_MID, RefusalCode.UNKNOWN_TRACK),
+    ]
+
+
+def test_closing_ends_every_transport_and_takes_no_more_commands(engine: Engine) -> None:
+    assert told(engine, publisher(), viewer()) == []
+    engine.close()
+    engine.close()
+    ended = {event for event in engine.drain() if isinstance(event, TransportClosed)}
+    assert ended == {TransportClosed(PUBLISHER, CloseReason.CLOSED), TransportClosed(VIEWER, CloseReason.CLOSED)}
+    with pytest.raises(Overloaded):
+        engine.submit(CloseTransport(PUBLISHER))
+
+
+def test_the_memory_engine_takes_all_or_nothing() -> None:
+    engine = FakeEngine(capacity=1)
+    with pytest.raises(Overloaded):
+        engine.submit(publisher(), viewer())
+    assert engine.transports() == set()
+    engine.submit(publisher())
+    assert engine.transports() == {PUBLISHER}

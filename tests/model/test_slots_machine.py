@@ -1,0 +1,241 @@
+"""Random lives of publishers and viewers, on the hub and the media plane in memory.
+
+Facts of the media plane are taken in late, so that commands cross them on their way, and sometimes it has no room.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.scene import ALL_EVENTS, AUDIO, KEY, VIDEO, show
+
+from rostra.hub import Hub
+from rostra.media.engine import Overloaded
+from rostra.media.fake import FakeEngine
+from rostra.model.effects import SignalEvent
+from rostra.model.ids import ServerId, SourceId
+from rostra.model.media import Codec, Kind, Mid, TrackId, TransportId
+from rostra.model.refused import KindMismatch, TooMany, UnknownSource, UnknownTrack
+from rostra.model.token import PublishGrant, SubscribeGrant
+from rostra.model.viewing import Project
+from rostra.protocol import sdp
+
+OFFERS = Path(__file__).parent.parent / "data" / "offers"
+PUBLISH = sdp.parse((OFFERS / "chromium-publish.sdp").read_text())
+VIEW = sdp.parse((OFFERS / "chromium-view.sdp").read_text())
+SOURCES = [None, SourceId("a")]
+PUBLISHING = PublishGrant(KEY, ServerId("0" * 32), multisource=True, subscribe_requires_auth=False)
+VIEWING = SubscribeGrant(KEY, ServerId("0" * 32))
+
+
+class Silent:
+    """A socket that nobody reads."""
+
+    def tell(self, event: SignalEvent) -> None:
+        pass
+
+    def hang_up(self) -> None:
+        pass
+
+
+@dataclass
+class Feed:
+    """What the test remembers of a publisher. Its place in ``feeds`` is its age."""
+
+    source: SourceId | None
+    priority: int | None
+    tracks: dict[str, TrackId]
+    is_stalled: bool = False
+
+
+class Slots(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = FakeEngine()
+        self.hub = Hub(self.engine)
+        self.feeds: dict[TransportId, Feed] = {}
+        self.intents: dict[TransportId, dict[str, tuple[SourceId | None, str]]] = {}
+        self.has_news = False
+
+    def pick(self, ids: list[TransportId], number: int) -> TransportId:
+        return ids[number % len(ids)]
+
+    def news(self, late: bool) -> None:
+        """Something happened. Seen at once, or after more has happened."""
+        self.has_news = True
+        if not late:
+            self.drain()
+
+    @initialize(pinned=st.sampled_from(SOURCES))
+    def somebody_watches(self, pinned: SourceId | None) -> None:
+        self.view(pinned)
+
+    # --- Publishers ---------------------------------------------------------------------------------------------
+
+    @rule(
+        source=st.sampled_from(SOURCES), priority=st.sampled_from([None, 1, 2]), sends=st.booleans(), late=st.booleans()
+    )
+    def publish(self, source: SourceId | None, priority: int | None, sends: bool, late: bool) -> None:
+        try:
+            opened = self.hub.publish(
+                PUBLISHING, PUBLISH, Silent(), codec=Codec.VP8, source=source, priority=priority, events=frozenset()
+            )
+        except TooMany:
+            return
+        transport = opened.transport
+        receive = self.engine.transport_spec(transport).receive
+        self.feeds[transport] = Feed(source, priority, {one.kind.value: one.track for one in receive})
+        self.hub.announce(transport)
+        if sends:
+            for track in self.feeds[transport].tracks.values():
+                self.engine.start(track)
+            self.news(late)
+
+    @precondition(lambda self: self.feeds)
+    @rule(number=st.integers(0, 99), kind=st.sampled_from(["audio", "video"]), late=st.booleans())
+    def start(self, number: int, kind: str, late: bool) -> None:
+        transport = self.pick(list(self.feeds), number)
+        self.engine.connect(transport)
+        self.engine.start(self.feeds[transport].tracks[kind])
+        self.news(late)
+
+    @precondition(lambda self: self.feeds)
+    @rule(number=st.integers(0, 99), late=st.booleans())
+    def stall_or_resume(self, number: int, late: bool) -> None:
+        feed = self.feeds[transport := self.pick(list(self.feeds), number)]
+        feed.is_stalled = not feed.is_stalled
+        (self.engine.stall if feed.is_stalled else self.engine.resume)(transport)
+        self.news(late)
+
+    # --- Viewers ------------------------------------------------------------------------------------------------
+
+    @rule(pinned=st.sampled_from(SOURCES))
+    def view(self, pinned: SourceId | None) -> None:
+        opened = self.hub.view(VIEWING, VIEW, Silent(), pinned=pinned, events=ALL_EVENTS)
+        self.hub.announce(opened.transport)
+        self.intents[opened.transport] = {"0": (pinned, "video"), "1": (pinned, "audio")}
+
+    @precondition(lambda self: self.intents)
+    @rule(
+        number=st.integers(0, 99),
+        source=st.sampled_from(SOURCES),
+        kind=st.sampled_from([AUDIO, VIDEO]),
+        mid=st.sampled_from(["0", "1", "2", "3", "4"]),
+    )
+    def project(self, number: int, source: SourceId | None, kind: Kind, mid: str) -> None:
+        transport = self.pick(list(self.intents), number)
+        try:
+            self.hub.project(Project(transport, source, (show(mid, kind),)))
+        except (KindMismatch, UnknownSource, UnknownTrack):
+            return
+        self.intents[transport][mid] = (source, kind.value)
+
+    @precondition(lambda self: self.intents)
+    @rule(number=st.integers(0, 99), mid=st.sampled_from(["0", "1", "2", "3", "4"]))
+    def unproject(self, number: int, mid: str) -> None:
+        transport = self.pick(list(self.intents), number)
+        self.hub.unproject(transport, (Mid(mid),))
+        self.intents[transport].pop(mid, None)
+
+    # --- Both ---------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.feeds or self.intents)
+    @rule(number=st.integers(0, 99), how=st.sampled_from(["leave", "lose", "drop"]))
+    def end(self, number: int, how: str) -> None:
+        transport = self.pick([*self.feeds, *self.intents], number)
+        if how == "drop":
+            self.engine.drop(transport)
+            self.has_news = True
+            self.drain()  # who ended cannot be asked for anything more
+        elif how == "leave":
+            self.hub.leave(transport)
+        else:
+            self.drain()
+            self.hub.detach(transport)
+            self.engine.stall(transport)
+            self.drain()
+        assert transport not in self.engine.transports()
+        self.feeds.pop(transport, None)
+        self.intents.pop(transport, None)
+
+    @precondition(lambda self: self.feeds)
+    @rule(number=st.integers(0, 99), kind=st.sampled_from(["audio", "video"]))
+    def end_unseen(self, number: int, kind: str) -> None:
+        """The publisher ends while its first packet and orders for its tracks are under way."""
+        transport = self.pick(list(self.feeds), number)
+        self.engine.start(self.feeds[transport].tracks[kind])
+        self.engine.drop(transport)
+        del self.feeds[transport]
+        self.has_news = True
+
+    @rule(pinned=st.sampled_from(SOURCES))
+    def be_overloaded(self, pinned: SourceId | None) -> None:
+        """A request without room leaves no trace; a fact without room is acted upon later."""
+        before = self.hub.totals()
+        self.engine.capacity = 0
+        try:
+            self.hub.view(VIEWING, VIEW, Silent(), pinned=pinned, events=ALL_EVENTS)
+            raise AssertionError("there was room")
+        except Overloaded:
+            assert self.hub.totals() == before
+        self.hub.drain()
+        self.engine.capacity = 65_536
+        self.has_news = True
+
+    @rule()
+    def drain(self) -> None:
+        """Twice: orders that crossed a fact are refused by another one."""
+        self.hub.drain()
+        self.hub.drain()
+        self.has_news = False
+
+    # --- What always holds --------------------------------------------------------------------------------------
+
+    @invariant()
+    def no_slot_shows_a_dead_track(self) -> None:
+        for viewer in self.intents:
+            for track in self.engine.slots(viewer).values():
+                assert track is None or self.engine.is_live(track)
+
+    @invariant()
+    def model_and_media_plane_agree(self) -> None:
+        if self.has_news:
+            return
+        viewers = self.hub.stream(KEY).viewers
+        assert set(viewers) == set(self.intents)
+        for transport, viewer in viewers.items():
+            assert {mid: slot.bound for mid, slot in viewer.slots.items()} == self.engine.slots(transport)
+
+    @invariant()
+    def every_intent_is_met_by_the_best_feed(self) -> None:
+        if self.has_news:
+            return
+        for viewer, intents in self.intents.items():
+            shown = self.engine.slots(viewer)
+            for mid, (source, kind) in intents.items():
+                candidates = [
+                    ((not feed.is_stalled, feed.priority is not None, feed.priority or 0, transport), feed.tracks[kind])
+                    for transport, feed in self.feeds.items()
+                    if feed.source == source and self.engine.is_live(feed.tracks[kind])
+                ]
+                best = max(candidates)[1] if candidates else None
+                assert shown[Mid(mid)] == best
+            assert all(track is None for mid, track in shown.items() if mid not in intents)
+
+    @invariant()
+    def nothing_is_left_behind(self) -> None:
+        if not self.has_news and not self.feeds and not self.intents:
+            assert self.hub.totals().streams == 0
+            assert self.engine.transports() == set()
+
+    def teardown(self) -> None:
+        self.engine.capacity = 65_536
+        self.hub.stop()
+        assert self.engine.transports() == set()
+
+
+# 5 000 steps.
+TestSlots = Slots.TestCase
+TestSlots.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

@@ -1,0 +1,410 @@
+"""Viewers come, choose what their slots show, and go."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from tests.scene import AUDIO, KEY, VIDEO, VIDEO_CODECS, Scene, live, show
+
+from rostra.model import lifecycle, viewing
+from rostra.model.effects import Active, HangUp, Inactive, Send, StartTimer, Stopped, ViewerCount
+from rostra.model.media import (
+    AddSlot,
+    BindSlot,
+    CloseReason,
+    CloseTransport,
+    Codec,
+    CodecSpec,
+    Mid,
+    OpenTransport,
+    RefusalCode,
+    Rejected,
+    SlotBound,
+    TrackId,
+    TrackStarted,
+    TransportClosed,
+    TransportConnected,
+    TransportId,
+    TransportResumed,
+    TransportStalled,
+    UnbindSlot,
+)
+from rostra.model.refused import (
+    CodecNotNegotiated,
+    KindMismatch,
+    TooMany,
+    UnknownSlot,
+    UnknownSource,
+    UnknownTrack,
+    UnknownViewer,
+)
+from rostra.model.stream import MAX_VIEWERS, Viewer
+
+
+def actives(scene: Scene, viewer: TransportId) -> list[str | None]:
+    return [event.source for event in scene.heard(viewer) if isinstance(event, Active)]
+
+
+def test_a_viewer_sees_the_main_source_from_the_start_and_nothing_else() -> None:
+    scene = Scene()
+    live(scene, "cam")
+    main = live(scene)
+    viewer = scene.view(kinds=(VIDEO, AUDIO, AUDIO))
+    assert scene.shows(viewer) == {"0": main.tracks[0], "1": main.tracks[1], "2": None}
+
+
+def test_the_transport_opens_before_its_slots_are_bound() -> None:
+    scene = Scene()
+    main = live(scene)
+    before = len(scene.effects)
+    viewer = scene.view()
+    first, *rest = scene.effects[before : before + 3]
+    assert isinstance(first, OpenTransport)
+    assert rest == [BindSlot(viewer, Mid("0"), main.tracks[0]), BindSlot(viewer, Mid("1"), main.tracks[1])]
+
+
+def test_a_pinned_source_feeds_the_main_lines_instead() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view(pinned="cam")
+    assert scene.shows(viewer) == {"0": None, "1": None}
+    cam = live(scene, "cam")
+    assert scene.shows(viewer) == {"0": cam.tracks[0], "1": cam.tracks[1]}
+
+
+def test_every_live_source_is_announced_the_main_one_first() -> None:
+    scene = Scene()
+    live(scene, "b")
+    live(scene, "a")
+    live(scene)
+    scene.publish("silent")
+    assert actives(scene, scene.view()) == [None, "b", "a"]
+
+
+def test_the_first_active_comes_even_to_those_who_did_not_ask() -> None:
+    scene = Scene()
+    early = scene.view(events=frozenset())
+    live(scene, "a")
+    live(scene)
+    late = scene.view(events=frozenset({"stopped"}))
+    assert actives(scene, early) == ["a"]
+    assert actives(scene, late) == [None]
+    scene.leave(next(scene.stream.feeds).transport)
+    assert Inactive not in map(type, scene.heard(early))
+
+
+def test_a_viewer_is_announced_once() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    assert viewing.announce(scene.stream, viewer).effects == ()
+    assert viewing.announce(scene.stream, TransportId(99)).effects == ()
+
+
+def test_project_attaches_the_named_track_to_the_named_line() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view()
+    cam = live(scene, "cam", kinds=(VIDEO, VIDEO, AUDIO))
+    assert scene.project(viewer, "cam", show("0", track="video-1")) == [BindSlot(viewer, Mid("0"), cam.tracks[1])]
+
+
+def test_project_without_a_line_takes_the_main_one_of_the_kind() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    cam = live(scene, "cam")
+    scene.project(viewer, "cam", show(None, VIDEO), show(None, track="audio"))
+    assert scene.shows(viewer) == {"0": cam.tracks[0], "1": cam.tracks[1]}
+
+
+def test_a_track_that_is_unknown_falls_back_to_its_kind_or_is_refused() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    main = live(scene)
+    assert scene.project(viewer, None, show("0", VIDEO, "nonsense")) == [BindSlot(viewer, Mid("0"), main.tracks[0])]
+    with pytest.raises(UnknownTrack):
+        scene.project(viewer, None, show("0", None, "nonsense"))
+    with pytest.raises(UnknownTrack):
+        scene.project(viewer, None, show("0"))
+
+
+def test_a_valid_track_wins_over_its_kind() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    main = live(scene)
+    assert scene.project(viewer, None, show("1", VIDEO, "audio")) == [BindSlot(viewer, Mid("1"), main.tracks[1])]
+
+
+def test_a_kind_that_the_source_does_not_have_is_refused() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    live(scene, kinds=(AUDIO,))
+    with pytest.raises(UnknownTrack):
+        scene.project(viewer, None, show("0", VIDEO))
+
+
+def test_an_unknown_line_becomes_a_slot_from_the_template() -> None:
+    scene = Scene()
+    cam = live(scene, "cam")
+    viewer = scene.view()
+    add, bind = scene.project(viewer, "cam", show("7", VIDEO))
+    assert isinstance(add, AddSlot)
+    assert add.slot.mid == "7"
+    assert add.slot.codecs == VIDEO_CODECS
+    assert bind == BindSlot(viewer, Mid("7"), cam.tracks[0])
+    assert scene.project(viewer, "cam", show("7", VIDEO)) == [bind]
+
+
+def test_slots_never_share_an_ssrc() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view()
+    for mid in range(2, 22):
+        cmd = viewing.Project(viewer, None, (show(str(mid), VIDEO),))
+        scene.take(viewing.project(scene.stream, cmd, itertools.chain([0, 1000, 1001], itertools.count(1000))))
+    specs = [slot.spec for slot in scene.stream.viewers[viewer].slots.values()]
+    ssrcs = [ssrc for spec in specs for ssrc in (spec.ssrc, spec.rtx_ssrc)]
+    assert len(set(ssrcs)) == len(ssrcs) == 44
+    assert 0 not in ssrcs
+
+
+def test_a_line_of_the_other_kind_is_refused() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view()
+    with pytest.raises(KindMismatch):
+        scene.project(viewer, None, show("1", VIDEO))
+
+
+def test_a_kind_that_was_not_negotiated_has_no_slots() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view(kinds=(AUDIO,))
+    with pytest.raises(UnknownSlot):
+        scene.project(viewer, None, show(None, VIDEO))
+    with pytest.raises(UnknownSlot):
+        scene.project(viewer, None, show("5", VIDEO))
+
+
+def test_a26_a_source_of_another_stream_is_not_there() -> None:
+    mine, other = Scene(), Scene()
+    live(other, "secret")
+    live(mine)
+    viewer = mine.view()
+    with pytest.raises(UnknownSource):
+        mine.project(viewer, "secret", show("0", VIDEO))
+
+
+def test_a_source_that_has_not_sent_is_not_there() -> None:
+    scene = Scene()
+    scene.publish("cam").connect()
+    viewer = scene.view()
+    with pytest.raises(UnknownSource):
+        scene.project(viewer, "cam", show("0", VIDEO))
+
+
+def test_a_codec_that_the_viewer_did_not_negotiate_is_refused() -> None:
+    scene = Scene()
+    live(scene, codec=Codec.AV1)
+    viewer = scene.view(video=(CodecSpec(96, Codec.VP8),))
+    assert scene.shows(viewer)["0"] is None
+    with pytest.raises(CodecNotNegotiated):
+        scene.project(viewer, None, show("0", VIDEO))
+
+
+def test_a_refused_entry_refuses_the_whole_command() -> None:
+    scene = Scene()
+    live(scene, "cam")
+    viewer = scene.view()
+    before = scene.stream
+    with pytest.raises(KindMismatch):
+        scene.project(viewer, "cam", show("9", VIDEO), show("1", VIDEO))
+    assert scene.stream is before
+
+
+def test_a_viewer_has_a_most_of_slots() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view()
+    scene.project(viewer, None, *(show(str(mid), VIDEO) for mid in range(2, viewing.MAX_SLOTS)))
+    with pytest.raises(TooMany):
+        scene.project(viewer, None, show("999", VIDEO))
+
+
+def test_a_projected_track_that_has_not_started_is_shown_when_it_does() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view()
+    cam = scene.publish("cam")
+    cam.start(1)
+    assert scene.project(viewer, "cam", show("0", VIDEO)) == [UnbindSlot(viewer, Mid("0"))]
+    assert scene.project(viewer, "cam", show("0", VIDEO)) == []
+    assert cam.start(0) == [BindSlot(viewer, Mid("0"), cam.tracks[0])]
+
+
+def test_a_projection_replaces_the_pinned_source_and_resumes_when_its_own_returns() -> None:
+    scene = Scene()
+    main = live(scene)
+    cam = live(scene, "cam")
+    viewer = scene.view()
+    scene.project(viewer, "cam", show("0", VIDEO))
+    scene.leave(cam.transport)
+    scene.leave(main.transport)
+    live(scene)
+    assert scene.shows(viewer)["0"] is None
+    again = live(scene, "cam")
+    assert scene.shows(viewer)["0"] == again.tracks[0]
+
+
+def test_unproject_stops_known_lines_and_is_content_with_the_others() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view()
+    assert scene.unproject(viewer, "0", "17", "0") == [UnbindSlot(viewer, Mid("0"))]
+    assert scene.unproject(viewer, "0") == [UnbindSlot(viewer, Mid("0"))]
+    assert scene.unproject(viewer) == []
+    live(scene)
+    assert scene.shows(viewer)["0"] is None
+
+
+def test_who_does_not_view_cannot_choose() -> None:
+    scene = Scene()
+    publisher = live(scene)
+    for stranger in (publisher.transport, TransportId(99)):
+        with pytest.raises(UnknownViewer):
+            scene.project(stranger, None, show("0", VIDEO))
+        with pytest.raises(UnknownViewer):
+            scene.unproject(stranger, "0")
+        with pytest.raises(UnknownViewer):
+            viewing.select(scene.stream, stranger)
+
+
+def test_select_is_accepted() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    assert viewing.select(scene.stream, viewer).effects == ()
+
+
+def test_a_refused_binding_is_tried_again_when_its_source_changes() -> None:
+    scene = Scene()
+    main = live(scene)
+    viewer = scene.view()
+    assert scene.media(Rejected(viewer, Mid("0"), RefusalCode.CODEC_NOT_NEGOTIATED)) == []
+    assert scene.shows(viewer)["0"] is None
+    assert scene.media(TransportStalled(main.transport)) == [BindSlot(viewer, Mid("0"), main.tracks[0])]
+
+
+def test_a_binding_to_a_track_that_ended_meanwhile_is_no_news() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view()
+    before = scene.stream
+    assert scene.media(Rejected(viewer, Mid("0"), RefusalCode.UNKNOWN_TRACK)) == []
+    assert scene.stream == before
+
+
+def test_a_slot_that_the_media_plane_refused_is_not_there() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view()
+    scene.project(viewer, None, show("5", VIDEO))
+    scene.media(Rejected(viewer, Mid("5"), RefusalCode.UNKNOWN_SLOT))
+    assert "5" not in scene.shows(viewer)
+    assert scene.media(Rejected(viewer, Mid("5"), RefusalCode.UNKNOWN_SLOT)) == []
+
+
+def test_a_viewer_whose_transport_was_refused_is_gone() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    assert HangUp(viewer) in scene.media(Rejected(viewer, None, RefusalCode.TOO_MANY))
+    assert scene.stream.is_empty
+
+
+def test_a_viewer_without_media_is_gone() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    assert HangUp(viewer) in scene.media(TransportClosed(viewer, CloseReason.NEVER_CONNECTED))
+    assert scene.stream.is_empty
+
+
+def test_a_viewer_that_says_good_bye_is_gone_at_once() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    assert scene.leave(viewer)[0] == CloseTransport(viewer)
+    assert scene.stream.is_empty
+
+
+def test_a_lost_socket_leaves_the_picture_until_media_stalls() -> None:
+    scene = Scene()
+    main = live(scene)
+    viewer = scene.view()
+    scene.media(TransportConnected(viewer, "GCM"))
+    assert scene.detach(viewer) == []
+    scene.leave(main.transport)
+    again = live(scene)
+    assert scene.shows(viewer)["0"] == again.tracks[0]
+    assert CloseTransport(viewer) in scene.media(TransportStalled(viewer))
+    assert viewer not in scene.stream.viewers
+
+
+def test_a_lost_socket_ends_a_viewer_that_has_stalled_or_never_came() -> None:
+    scene = Scene()
+    silent, stalled, back = scene.view(), scene.view(), scene.view()
+    for viewer in (stalled, back):
+        scene.media(TransportConnected(viewer, "GCM"))
+        scene.media(TransportStalled(viewer))
+    scene.media(TransportResumed(back))
+    for viewer in (silent, stalled, back):
+        scene.detach(viewer)
+    assert list(scene.stream.viewers) == [back]
+
+
+def test_facts_that_need_no_decision_change_nothing() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    assert scene.media(SlotBound(viewer, Mid("0"), TrackId(101))) == []
+    assert scene.media(TrackStarted(viewer, TrackId(101))) == []
+
+
+def test_the_count_goes_out_at_once_then_once_a_second_and_only_when_it_changed() -> None:
+    scene = Scene()
+    first = scene.view()
+    assert scene.heard(first)[-1] == ViewerCount(KEY, 1)
+    assert scene.effects[-1] == StartTimer(KEY, 1000)
+    second = scene.view()
+    third = scene.view(events=frozenset({"active"}))
+    assert scene.heard(first)[-1] == ViewerCount(KEY, 1)
+    assert scene.tick() == [Send((first, second), ViewerCount(KEY, 3)), StartTimer(KEY, 1000)]
+    assert scene.tick() == []
+    assert ViewerCount(KEY, 2) in [effect.event for effect in scene.leave(third) if isinstance(effect, Send)]
+
+
+def test_who_was_never_announced_was_never_counted() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    scene.tick()
+    scene.stream = replace(scene.stream, viewers={viewer: replace(scene.stream.viewers[viewer], announced=False)})
+    assert scene.leave(viewer) == [CloseTransport(viewer)]
+
+
+def test_a_stream_has_a_most_of_viewers() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    crowd: dict[TransportId, Viewer] = {
+        TransportId(number): scene.stream.viewers[viewer] for number in range(1, MAX_VIEWERS + 1)
+    }
+    scene.stream = replace(scene.stream, viewers=crowd)
+    with pytest.raises(TooMany):
+        scene.view()
+
+
+def test_a_stream_that_stops_says_so_closes_everything_and_is_empty() -> None:
+    scene = Scene()
+    publisher = live(scene, events=frozenset({"stopped"}))
+    viewer, other = scene.view(), scene.view(events=frozenset({"active"}))
+    effects = scene.take(lifecycle.stop(scene.stream))
+    assert scene.heard(viewer)[-1] == scene.heard(publisher.transport)[-1] == Stopped(KEY)
+    assert Stopped(KEY) not in scene.heard(other)
+    for transport in (publisher.transport, viewer, other):
+        assert CloseTransport(transport) in effects
+        assert HangUp(transport) in effects
+    assert scene.stream.is_empty
