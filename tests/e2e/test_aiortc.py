@@ -5,7 +5,6 @@ import fractions
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaBlackhole
@@ -21,11 +20,13 @@ class Colour(VideoStreamTrack):
 
     def __init__(self, rgb: tuple[int, int, int]) -> None:
         super().__init__()
-        self._picture = np.full((180, 320, 3), rgb, dtype=np.uint8)
+        picture = VideoFrame(320, 180, "rgb24")
+        picture.planes[0].update(bytes(rgb) * (picture.planes[0].buffer_size // 3))
+        self._picture = picture
 
     async def recv(self) -> VideoFrame:
         pts, base = await self.next_timestamp()
-        frame = VideoFrame.from_ndarray(self._picture, format="rgb24")
+        frame = self._picture.reformat(format="yuv420p")
         frame.pts, frame.time_base = pts, fractions.Fraction(base)
         return frame
 
@@ -69,7 +70,9 @@ async def publish(
 async def colour_of(track: MediaStreamTrack) -> tuple[int, ...]:
     frame = await asyncio.wait_for(track.recv(), 15)
     assert isinstance(frame, VideoFrame)
-    return tuple(int(value) for value in frame.to_ndarray(format="rgb24")[90, 160])
+    plane = frame.reformat(format="rgb24").planes[0]
+    middle = 90 * plane.line_size + 160 * 3
+    return tuple(bytes(plane)[middle : middle + 3])
 
 
 async def wait_for_colour(track: MediaStreamTrack, rgb: tuple[int, int, int]) -> None:
@@ -101,21 +104,21 @@ async def test_aiortc_publishes_and_watches(server: Server, open_things: AsyncEx
                 await asyncio.sleep(0.05)
     socket = await open_things.enter_async_context(signalling(way))
     pc = peer(open_things)
-    video = pc.addTransceiver("video", direction="recvonly").receiver.track
-    audio = pc.addTransceiver("audio", direction="recvonly").receiver.track
-    sink = MediaBlackhole()
-    sink.addTrack(audio)
+    video = pc.addTransceiver("video", direction="recvonly").receiver
+    audio = pc.addTransceiver("audio", direction="recvonly").receiver
     await pc.setLocalDescription(await pc.createOffer())
     answer = await socket.command("view", {"streamId": "aiortc", "sdp": pc.localDescription.sdp})
     await pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
+    sink = MediaBlackhole()
+    sink.addTrack(audio.track)
     await sink.start()
     open_things.push_async_callback(sink.stop)
 
     await socket.event("active", sourceId=None)
     await socket.event("active", sourceId="cam")
-    await wait_for_colour(video, red)
+    await wait_for_colour(video.track, red)
     await socket.command("project", {"sourceId": "cam", "mapping": [{"media": "video", "mediaId": "0"}]})
-    await wait_for_colour(video, blue)
+    await wait_for_colour(video.track, blue)
     with pytest.raises(CommandError):
         await socket.command("project", {"sourceId": "nobody", "mapping": [{"media": "video", "mediaId": "0"}]})
-    await wait_for_colour(video, blue)
+    await wait_for_colour(video.track, blue)

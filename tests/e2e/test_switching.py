@@ -147,5 +147,6 @@ async def test_chromium_negotiates_an_aead_cipher(page: Page) -> None:
       const report = await w.pc.getStats();
       return [...report.values()].filter((one) => one.type === "transport").map((one) => one.srtpCipher);
     }""")
+    print(ciphers)
     assert ciphers
-    assert all(cipher.startswith("AEAD_AES_") for cipher in ciphers)
+    assert all("AEAD_AES_" in cipher for cipher in ciphers)

@@ -1,1 +1,1 @@
-"""Inbound adapters: HTTP and sockets to hub calls and back."""
+"""Inbound adapters: director, signalling sockets, page, metrics. They translate and decide nothing."""

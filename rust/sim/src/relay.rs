@@ -136,9 +136,9 @@ impl Relay {
         let ready: Vec<Token> = self.events.iter().map(mio::event::Event::token).collect();
         for token in ready {
             if token == LISTEN {
-                self.from_clients()?;
+                self.take_from_clients()?;
             } else {
-                self.from_server(token.0);
+                self.take_from_server(token.0);
             }
         }
         self.depart();
@@ -149,7 +149,7 @@ impl Relay {
         self.base.elapsed().as_micros() as u64
     }
 
-    fn from_clients(&mut self) -> io::Result<()> {
+    fn take_from_clients(&mut self) -> io::Result<()> {
         while let Some((len, from)) = receive(&self.listen, &mut self.buffer) {
             self.relayed.up_in += 1;
             let now_us = self.now_us();
@@ -159,7 +159,7 @@ impl Relay {
         Ok(())
     }
 
-    fn from_server(&mut self, client: usize) {
+    fn take_from_server(&mut self, client: usize) {
         while let Some((len, from)) = self
             .clients
             .get(client)

@@ -69,6 +69,7 @@ impl ShardCore {
             paths: Vec::new(),
             opened: now,
             last_authenticated: None,
+            handshaking: None,
             stalled: false,
             dirty: false,
             armed: None,

@@ -224,7 +224,7 @@ impl ShardCore {
             return;
         };
         transport.armed = None;
-        let alive = transport.last_authenticated.unwrap_or(transport.opened);
+        let alive = transport.alive();
         if now.since(alive) >= CONSENT {
             let reason = if transport.phase.is_connected() {
                 CloseReason::ConsentLost

@@ -1,7 +1,7 @@
 //! Datagrams in.
 
 use super::binding::Switched;
-use super::transport::{Phase, Transport};
+use super::transport::{Phase, STALL, Transport};
 use super::{Datagram, ShardCore};
 use crate::command::{CloseReason, Event};
 use crate::encoding::Encodings;
@@ -34,6 +34,9 @@ impl ShardCore {
         }
         let ufrag = message.local_ufrag().ok_or(DropReason::StunMalformed)?;
         let index = *self.by_ufrag.get(ufrag).ok_or(DropReason::StunUnknownUser)?;
+        if self.is_in_use(now, path, index) {
+            return Err(DropReason::AddressNotValidated);
+        }
         self.serving = Some(index);
         let transport = self
             .transports
@@ -48,11 +51,14 @@ impl ShardCore {
         if !transport.ice.is_valid(&path) {
             return Ok(());
         }
+        let mut started = false;
         if let Phase::Waiting = transport.phase {
             let mut dtls = dtls::new(&self.dtls, transport.dtls_role, transport.fingerprints.clone(), now);
             // The client's first flight waits for a clock tick.
             if dtls.timeout(now).is_ok() {
                 transport.phase = Phase::Handshaking(dtls);
+                transport.handshaking = Some(now);
+                started = true;
             }
         }
         if self.by_path.get(&path) != Some(&index) {
@@ -69,8 +75,25 @@ impl ShardCore {
             transport.paths.push(path);
         }
         self.authenticated(now, index);
+        if started {
+            // In the active role the hello leaves now, and is repeated when nobody answers.
+            self.pump_dtls(now, index);
+        }
         self.mark_dirty(index);
         Ok(())
+    }
+
+    /// Does another transport that lives have its media on this path? A lite agent cannot tell whether somebody who authenticates in its
+    /// own name really is where it says; it must not take the address of others by saying so. An address is free when its owner moves
+    /// away or falls silent.
+    fn is_in_use(&self, now: Time, path: Path, by: u32) -> bool {
+        let owner = self.by_path.get(&path).filter(|owner| **owner != by);
+        owner
+            .and_then(|owner| self.transports.get(*owner as usize)?.as_ref())
+            .is_some_and(|owner| {
+                let heard = owner.last_authenticated.is_some_and(|at| now.since(at) < STALL);
+                heard && owner.ice.media_path() == Some(path)
+            })
     }
 
     fn receive_dtls(&mut self, now: Time, path: Path, bytes: &[u8]) -> Result<(), DropReason> {

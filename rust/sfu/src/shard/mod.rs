@@ -9,6 +9,7 @@ mod commands;
 mod egress;
 mod hash;
 mod ingress;
+mod inspect;
 mod timers;
 mod transport;
 

@@ -62,6 +62,8 @@ pub(super) struct Transport {
     pub paths: Vec<Path>,
     pub opened: Time,
     pub last_authenticated: Option<Time>,
+    /// When ICE validated the first address.
+    pub handshaking: Option<Time>,
     pub stalled: bool,
     /// Waiting in the queue of `transmit`.
     pub dirty: bool,
@@ -70,12 +72,22 @@ pub(super) struct Transport {
 }
 
 impl Transport {
+    /// From when on silence counts. Checks keep a transport that has keys; one that has none gets its time for the handshake once.
+    pub fn alive(&self) -> Time {
+        let since = if self.phase.is_connected() {
+            self.last_authenticated
+        } else {
+            self.handshaking
+        };
+        since.unwrap_or(self.opened)
+    }
+
     /// When something is to be done at the latest.
     pub fn next_timeout(&self) -> Time {
-        let liveness = match self.last_authenticated {
-            Some(at) if self.phase.is_connected() && !self.stalled => at + STALL,
-            Some(at) => at + CONSENT,
-            None => self.opened + CONSENT,
+        let liveness = if self.phase.is_connected() && !self.stalled {
+            self.alive() + STALL
+        } else {
+            self.alive() + CONSENT
         };
         [
             self.dtls_timeout,

@@ -1,0 +1,186 @@
+"""Composition root: puts hub, adapters and HTTP server together, and takes them down in order."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from rostra.config import Address, Config, ConfigError
+from rostra.hub import Hub
+from rostra.media.engine import Engine
+from rostra.protocol.signal import MAX_MESSAGE
+from rostra.server import asgi
+from rostra.server.context import Context
+from rostra.server.metrics import Metrics
+from rostra.server.signalling import SocketProtocol, Sockets
+from rostra.store import Store
+
+_BACKLOG: Final = 1024
+_SAY_STOPPED_S: Final = 2.0
+"""How long viewers have to take their ``stopped``."""
+_PING_S: Final = 20.0
+"""Silence of a socket before it is probed, and again before it counts as lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where the server is. ``http`` is a URL without path, ``media`` is ``host:port``."""
+
+    http: str
+    media: str
+
+
+async def serve(config: Config, *, engine: Engine, store: Store, on_ready: Callable[[Ready], None]) -> None:
+    """Serve until SIGINT, SIGTERM or cancellation. The engine and the store stay open: they are the caller's.
+
+    Raises:
+        ConfigError: the address is taken, or the certificate cannot be used.
+    """
+    _configure_logs(config.log_level)
+    with _listener(config.http.listen) as listener:
+        hub = Hub(engine)
+        context = Context(config, hub, store, time.time)
+        sockets, metrics = Sockets(context), Metrics(hub)
+        server = _Server(_uvicorn_config(config, asgi.build(context, sockets, metrics)))
+        hub.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                serving = tasks.create_task(server.serve(sockets=[listener]))
+                watching = tasks.create_task(metrics.watch_loop())
+                try:
+                    with _stop_signals() as stop:
+                        await server.listening.wait()
+                        on_ready(_ready(config, listener, engine))
+                        waiting = tasks.create_task(stop.wait())
+                        await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
+                        waiting.cancel()
+                finally:
+                    watching.cancel()
+                    hub.stop()
+                    await sockets.close(_SAY_STOPPED_S)
+                    server.should_exit = True
+        finally:
+            hub.stop()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers of its own: the order of the end matters."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening: Final = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say when connections are taken."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals alone."""
+        yield
+
+
+def _uvicorn_config(config: Config, app: ASGIApp) -> uvicorn.Config:
+    """uvicorn's own log stays at warnings: its lines contain URLs, and those of sockets contain tokens."""
+    settings = uvicorn.Config(
+        app,
+        ws=SocketProtocol,
+        ws_max_size=MAX_MESSAGE,
+        ws_ping_interval=_PING_S,
+        ws_ping_timeout=_PING_S,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,
+        backlog=_BACKLOG,
+        ssl_certfile=config.http.tls_cert,
+        ssl_keyfile=config.http.tls_key,
+    )
+    try:
+        settings.load()
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(f"--tls-cert, --tls-key: not a PEM certificate with its key: {error}") from None
+    return settings
+
+
+@contextlib.contextmanager
+def _listener(address: Address) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # [::] is everybody
+        try:
+            listener.bind((address.host, address.port))
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            raise ConfigError(f"--http: cannot listen on {address}: {error.strerror}") from None
+        listener.setblocking(False)
+        yield listener
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set. A second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def on_signal() -> None:
+        stop.set()
+        restore()
+
+    def restore() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop
+    finally:
+        restore()
+
+
+def _ready(config: Config, listener: socket.socket, engine: Engine) -> Ready:
+    host, port = listener.getsockname()[:2]
+    address = ip_address(host)
+    if address.is_unspecified:
+        host = "127.0.0.1" if address.version == 4 else "::1"
+    scheme = "https" if config.http.tls_cert is not None else "http"
+    media = engine.candidates[0]
+    return Ready(f"{scheme}://{Address(host, port)}", str(Address(media.ip, media.port)))
+
+
+def _configure_logs(level: str) -> None:
+    """One line for each change in somebody's life, on standard error; colours only for people."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,122 @@
+"""One frozen tree of settings. Each part of the server gets its own section and nothing else."""
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+MAX_PUBLIC_ADDRESSES: Final = 16
+"""Candidates of an answer; more than a browser would try."""
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used. The text says which and why, for the command line."""
+
+    code = "bad_config"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. ``host`` is an IP literal; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """The one HTTP port: page, director, signalling, metrics.
+
+    ``trusted_proxies``: addresses whose ``X-Forwarded-*`` headers are believed. ``tls_cert`` and ``tls_key``: PEM
+    files, both or none.
+    """
+
+    listen: Address = Address("127.0.0.1", 8080)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MediaConfig:
+    """The one media port, UDP. ``public_addresses``: for candidates of a server behind NAT, IP literals.
+
+    ``gso``: UDP segmentation offload. ``shards``: media threads.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8081
+    public_addresses: tuple[str, ...] = ()
+    gso: bool = True
+    shards: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SignallingConfig:
+    """How clients come in.
+
+    ``allow_offline_subscribe``: viewers may wait for a stream that nobody publishes yet. ``token_lifetime_s``: of the
+    JWT between director and socket; it need only cover opening the socket. ``token_grace_s``: how long after its end
+    it is still taken, for clients that cache it.
+    """
+
+    allow_offline_subscribe: bool = False
+    token_lifetime_s: int = 60
+    token_grace_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything. ``data`` is the folder of the database and ``dev.json``; ``dev`` lets the page have the tokens."""
+
+    data: Path = Path("rostra-data")
+    dev: bool = False
+    log_level: str = "info"
+    http: HttpConfig = field(default_factory=HttpConfig)
+    media: MediaConfig = field(default_factory=MediaConfig)
+    signalling: SignallingConfig = field(default_factory=SignallingConfig)
+
+
+def parse_address(text: str, option: str) -> Address:
+    """``HOST:PORT`` or ``[IPV6]:PORT``; ``localhost`` is 127.0.0.1.
+
+    Raises:
+        ConfigError: not of that form, or no IP literal.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{option} wants HOST:PORT, like 127.0.0.1:8080, and got {text!r}")
+    host = host.removeprefix("[").removesuffix("]")
+    return Address(parse_ip("127.0.0.1" if host == "localhost" else host, option), int(port))
+
+
+def parse_ip(text: str, option: str) -> str:
+    """An IP literal in its usual spelling.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ConfigError(f"{option} wants an IP address, like 127.0.0.1 or 0.0.0.0, and got {text!r}") from None
+
+
+def check(config: Config) -> Config:
+    """The config itself, when its parts fit together.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    http = config.http
+    if (http.tls_cert is None) != (http.tls_key is None):
+        raise ConfigError("--tls-cert and --tls-key go together")
+    for option, path in (("--tls-cert", http.tls_cert), ("--tls-key", http.tls_key)):
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{option}: there is no file {path}")
+    if len(config.media.public_addresses) > MAX_PUBLIC_ADDRESSES:
+        raise ConfigError(f"--public-address may be given {MAX_PUBLIC_ADDRESSES} times at most")
+    return config

@@ -1,0 +1,372 @@
+"""The one owner of live state: it asks the model, gives its commands to the media plane, and carries out the rest.
+
+Everything here runs on the event loop's thread and nothing here awaits, so no decision ever sees half of another one.
+A request that the media plane has no room for is refused and leaves no trace. A fact of the media plane cannot be
+refused: what it asks for waits until there is room.
+"""
+
+import asyncio
+import itertools
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol, assert_never
+
+import structlog
+
+from rostra.media.engine import Engine, Overloaded
+from rostra.model import lifecycle, publishing, viewing
+from rostra.model.description import SessionDescription
+from rostra.model.effects import Effect, HangUp, Send, SignalEvent, SourceEnded, SourceStarted, StartTimer
+from rostra.model.ids import AccountId, SourceId, StreamKey, StreamName
+from rostra.model.media import (
+    AddSlot,
+    BindSlot,
+    CloseTransport,
+    Codec,
+    Command,
+    Event,
+    MediaStats,
+    Mid,
+    OpenTransport,
+    Rejected,
+    SlotBound,
+    TrackId,
+    TrackStarted,
+    TransportClosed,
+    TransportConnected,
+    TransportId,
+    TransportResumed,
+    TransportStalled,
+    UnbindSlot,
+)
+from rostra.model.negotiation import Identity, answer_publish, answer_view
+from rostra.model.refused import Unsuitable
+from rostra.model.stream import Decision, Stream
+from rostra.model.token import PublishGrant, SubscribeGrant
+
+_RETRY_MS: Final = 20
+"""How soon commands that found no room are offered again. A media thread takes thousands in that time."""
+_CHUNK: Final = 128
+"""Commands of one attempt, far less than the media plane's queue."""
+_NOWHERE: Final = Stream(StreamKey(AccountId(""), StreamName("")))
+"""The stream of transports that have left, or never were."""
+
+log = structlog.get_logger("rostra.hub")
+
+
+class Peer(Protocol):
+    """Who hears about one transport: an open signalling socket. Neither call waits, neither fails."""
+
+    def tell(self, event: SignalEvent) -> None:
+        """Pass the event on."""
+
+    def hang_up(self) -> None:
+        """Close the socket: its transport ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A transport that was let in, and the answer to its offer. ``announce`` it once the answer is on its way."""
+
+    transport: TransportId
+    answer: SessionDescription
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is live now."""
+
+    streams: int
+    sources: int
+    feeds: int
+    viewers: int
+
+
+class Hub:
+    """All streams of this node."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.media = MediaStats()
+        """The latest totals of the media plane."""
+        self._engine: Final = engine
+        self._streams: Final[dict[StreamKey, Stream]] = {}
+        self._places: Final[dict[TransportId, StreamKey]] = {}
+        self._peers: Final[dict[TransportId, Peer]] = {}
+        self._transports: Final = itertools.count(1)
+        self._tracks: Final = itertools.count(1)
+        self._backlog: Final[deque[Command]] = deque()
+        self._timers: Final[set[asyncio.TimerHandle]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopped = False
+
+    # --- Life ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen to the media plane. Needs a running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._engine.fileno(), self.drain)
+
+    def stop(self) -> None:
+        """End every stream for good: viewers hear ``stopped``, transports close, nobody is let in. Idempotent."""
+        self._is_stopped = True
+        for key in list(self._streams):
+            self._apply(self._backlogged, lifecycle.stop(self._streams[key]))
+        if self._loop is not None:
+            self._loop.remove_reader(self._engine.fileno())
+            self._loop = None
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    def totals(self) -> Totals:
+        """What is live now."""
+        streams = self._streams.values()
+        return Totals(
+            streams=len(streams),
+            sources=sum(len(stream.live_sources()) for stream in streams),
+            feeds=sum(1 for stream in streams for _ in stream.feeds),
+            viewers=sum(stream.audience for stream in streams),
+        )
+
+    def stream(self, key: StreamKey) -> Stream:
+        """The stream as it is now; an empty one where nobody publishes or watches."""
+        return self._streams.get(key, Stream(key))
+
+    # --- Requests -----------------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        grant: PublishGrant,
+        offer: SessionDescription,
+        peer: Peer,
+        *,
+        codec: Codec,
+        source: SourceId | None,
+        priority: int | None,
+        events: frozenset[str],
+    ) -> Opened:
+        """Let a publisher in.
+
+        Raises:
+            Refused: the model said no.
+            NegotiationError: the offer cannot be answered.
+            Overloaded: the media plane has no room; nothing happened.
+        """
+        transport = TransportId(next(self._transports))
+        tracks = (TrackId(number) for number in self._tracks)
+        answer = answer_publish(offer, codec=codec, identity=self._identity(transport), tracks=tracks)
+        is_public = not grant.subscribe_requires_auth
+        cmd = publishing.Publish(transport, answer.spec, source, priority, events, grant.multisource, is_public)
+        self._open(transport, peer, publishing.publish(self.stream(grant.stream), cmd))
+        log.info("feed opened", stream=str(grant.stream), source=source, transport=transport, codec=codec.value)
+        return Opened(transport, answer.description)
+
+    def view(
+        self,
+        grant: SubscribeGrant,
+        offer: SessionDescription,
+        peer: Peer,
+        *,
+        pinned: SourceId | None,
+        events: frozenset[str],
+    ) -> Opened:
+        """Let a viewer in.
+
+        Raises:
+            Refused: the model said no.
+            NegotiationError: the offer cannot be answered.
+            Overloaded: the media plane has no room; nothing happened.
+        """
+        transport = TransportId(next(self._transports))
+        answer = answer_view(offer, identity=self._identity(transport), ssrcs=_random_ssrcs())
+        cmd = viewing.View(transport, answer.spec, answer.main, answer.templates, pinned, events)
+        self._open(transport, peer, viewing.view(self.stream(grant.stream), cmd))
+        log.info("viewer opened", stream=str(grant.stream), transport=transport, slots=len(answer.slots))
+        return Opened(transport, answer.description)
+
+    def announce(self, transport: TransportId) -> None:
+        """Tell a new publisher or viewer what there is to know, after its answer."""
+        self._event(transport, lambda stream: viewing.announce(stream, transport))
+        self._event(transport, lambda stream: publishing.announce(stream, transport))
+
+    def project(self, cmd: viewing.Project) -> None:
+        """Attach tracks to slots.
+
+        Raises:
+            Refused: the model said no.
+            Overloaded: the media plane has no room; nothing happened.
+        """
+        self._request(cmd.transport, lambda stream: viewing.project(stream, cmd, _random_ssrcs()))
+
+    def unproject(self, transport: TransportId, mids: tuple[Mid, ...]) -> None:
+        """Show nothing in these slots.
+
+        Raises:
+            Refused: the model said no.
+            Overloaded: the media plane has no room; nothing happened.
+        """
+        self._request(transport, lambda stream: viewing.unproject(stream, transport, mids))
+
+    def select(self, transport: TransportId) -> None:
+        """Choose a layer of the main picture.
+
+        Raises:
+            Refused: the model said no.
+        """
+        self._request(transport, lambda stream: viewing.select(stream, transport))
+
+    def leave(self, transport: TransportId) -> None:
+        """A publisher or viewer says good-bye. Idempotent."""
+        self._peers.pop(transport, None)
+        self._event(transport, lambda stream: lifecycle.leave(stream, transport))
+
+    def detach(self, transport: TransportId) -> None:
+        """A socket was lost without a good-bye. Idempotent."""
+        self._peers.pop(transport, None)
+        self._event(transport, lambda stream: lifecycle.detach(stream, transport))
+
+    # --- Facts of the media plane -------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take in what the media plane has to tell."""
+        for event in self._engine.drain():
+            self._on_media(event)
+
+    def _on_media(self, event: Event) -> None:
+        match event:
+            case MediaStats():
+                self.media = event
+                return
+            case TransportConnected(profile=profile):
+                log.info("transport connected", transport=event.transport, profile=profile)
+            case TransportClosed(reason=reason):
+                log.info("transport closed", transport=event.transport, reason=reason.value)
+            case Rejected(mid=mid, code=code):
+                log.warning("command rejected", transport=event.transport, mid=mid, code=code.value)
+            case SlotBound(mid=mid, track=track):
+                log.debug("slot bound", transport=event.transport, mid=mid, track=track)
+            case TrackStarted(track=track):
+                log.debug("track started", transport=event.transport, track=track)
+            case TransportStalled() | TransportResumed():
+                log.debug(type(event).__name__, transport=event.transport)
+            case _:
+                assert_never(event)
+        self._event(event.transport, lambda stream: lifecycle.on_media(stream, event))
+
+    # --- Carrying out -------------------------------------------------------------------------------------------
+
+    def _open(self, transport: TransportId, peer: Peer, decision: Decision) -> None:
+        self._apply(self._submitted, decision)
+        self._places[transport] = decision.stream.key
+        self._peers[transport] = peer
+
+    def _request(self, transport: TransportId, decide: Callable[[Stream], Decision]) -> None:
+        """Decide something that may be refused. Without a stream, the model gets one in which nobody is."""
+        key = self._places.get(transport)
+        self._apply(self._submitted, decide(self._streams[key] if key is not None else _NOWHERE))
+
+    def _event(self, transport: TransportId, decide: Callable[[Stream], Decision]) -> None:
+        """Decide something that happened. Transports that left meanwhile are nowhere."""
+        key = self._places.get(transport)
+        if key is not None:
+            self._apply(self._backlogged, decide(self._streams[key]))
+
+    def _apply(self, submit: Callable[[list[Command]], None], decision: Decision) -> None:
+        """Commands first: when they are refused by ``submit``, nothing of the decision has happened."""
+        commands = [effect for effect in decision.effects if isinstance(effect, Command)]
+        if commands:
+            submit(commands)
+        key = decision.stream.key
+        if decision.stream.is_empty:
+            self._streams.pop(key, None)
+        else:
+            self._streams[key] = decision.stream
+        for effect in decision.effects:
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Send(to=to, event=event):
+                for transport in to:
+                    if (peer := self._peers.get(transport)) is not None:
+                        peer.tell(event)
+            case HangUp(transport=transport):
+                self._places.pop(transport, None)
+                if (peer := self._peers.pop(transport, None)) is not None:
+                    peer.hang_up()
+            case CloseTransport(transport=transport):
+                self._places.pop(transport, None)
+            case StartTimer(stream=key, delay_ms=delay_ms):
+                self._call_later(delay_ms, lambda: self._tick(key))
+            case SourceStarted(stream=key, source=source):
+                log.info("source started", stream=str(key), source=source)
+            case SourceEnded(stream=key, source=source):
+                log.info("source ended", stream=str(key), source=source)
+            case OpenTransport() | AddSlot() | BindSlot() | UnbindSlot():
+                pass  # the media plane has it
+            case _:
+                assert_never(effect)
+
+    def _tick(self, key: StreamKey) -> None:
+        stream = self._streams.get(key)
+        if stream is not None:
+            self._apply(self._backlogged, viewing.tick(stream))
+
+    def _submitted(self, commands: list[Command]) -> None:
+        """Now or never. What waits goes first: order matters."""
+        if self._backlog or self._is_stopped:
+            raise Overloaded
+        try:
+            self._engine.submit(*commands)
+        except ValueError as error:
+            raise Unsuitable(f"The media plane cannot take this: {error}") from error
+
+    def _backlogged(self, commands: list[Command]) -> None:
+        """Now or later."""
+        is_retrying = bool(self._backlog)
+        self._backlog.extend(commands)
+        if not is_retrying:
+            self._flush()
+
+    def _flush(self) -> None:
+        """A few at a time: a decision about thousands of viewers may be more than ever fits at once."""
+        while self._backlog:
+            chunk = [self._backlog.popleft() for _ in range(min(_CHUNK, len(self._backlog)))]
+            try:
+                self._engine.submit(*chunk)
+            except Overloaded:
+                self._backlog.extendleft(reversed(chunk))
+                self._call_later(_RETRY_MS, self._flush)
+                return
+
+    def _call_later(self, delay_ms: int, call: Callable[[], None]) -> None:
+        """Without a loop there is nobody left to tell: the server has stopped."""
+        if self._loop is None:
+            return
+
+        def fire() -> None:
+            self._timers.discard(timer)
+            call()
+
+        timer = self._loop.call_later(delay_ms / 1000, fire)
+        self._timers.add(timer)
+
+    def _identity(self, transport: TransportId) -> Identity:
+        """Our side of a new connection. The fragment is unique because its random part has a fixed length."""
+        return Identity(
+            ufrag=f"{transport:x}{secrets.token_hex(6)}",
+            pwd=secrets.token_hex(16),
+            fingerprint=self._engine.fingerprint,
+            candidates=tuple(
+                (candidate.ip, candidate.port) for candidate in self._engine.candidates if candidate.protocol == "udp"
+            ),
+            cname=secrets.token_hex(8),
+            session_id=secrets.randbits(62),
+        )
+
+
+def _random_ssrcs() -> Iterator[int]:
+    while True:
+        yield secrets.randbits(32)

@@ -1,0 +1,269 @@
+"""A media plane without packets: the port with its rules and its lifecycle, for tests of everything above it.
+
+It refuses what the real one refuses. What the network would do is said by the methods below ``close``.
+"""
+
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, assert_never
+
+from rostra.media.engine import Candidate, Overloaded
+from rostra.model.media import (
+    AddSlot,
+    BindSlot,
+    CloseReason,
+    CloseTransport,
+    Command,
+    Event,
+    MediaStats,
+    Mid,
+    OpenTransport,
+    ReceiveSpec,
+    RefusalCode,
+    Rejected,
+    SlotBound,
+    SlotSpec,
+    TrackId,
+    TrackStarted,
+    TransportClosed,
+    TransportConnected,
+    TransportId,
+    TransportResumed,
+    TransportSpec,
+    TransportStalled,
+    UnbindSlot,
+)
+
+MAX_MEDIA: Final = 512
+MAX_CODECS: Final = 32
+MAX_FINGERPRINTS: Final = 16
+
+
+@dataclass(slots=True)
+class _Slot:
+    spec: SlotSpec
+    shows: TrackId | None = None
+    staged: TrackId | None = None
+
+
+@dataclass(slots=True)
+class _Transport:
+    spec: TransportSpec
+    slots: dict[Mid, _Slot]
+    started: set[TrackId] = field(default_factory=set)
+
+
+class FakeEngine:
+    """``Engine`` in memory."""
+
+    fingerprint: str
+    candidates: tuple[Candidate, ...]
+
+    def __init__(self, *, capacity: int = 65_536, candidates: tuple[Candidate, ...] = ()) -> None:
+        """``capacity`` is the most commands that one ``submit`` may bring; it may be changed at any time."""
+        self.fingerprint = ":".join(["AB"] * 32)
+        self.candidates = candidates or (Candidate("127.0.0.1", 8081),)
+        self.capacity = capacity
+        self.commands: list[Command] = []
+        self._events: deque[Event] = deque()
+        self._transports: dict[TransportId, _Transport] = {}
+        self._tracks: dict[TrackId, tuple[TransportId, ReceiveSpec]] = {}
+        self._is_closed = False
+        self._readable = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def submit(self, *commands: Command) -> None:
+        """Obey at once, all or none."""
+        if self._is_closed or len(commands) > self.capacity:
+            raise Overloaded
+        for command in commands:
+            self.commands.append(command)
+            refusal = self._obey(command)
+            if refusal is not None:
+                mid = command.slot.mid if isinstance(command, AddSlot) else getattr(command, "mid", None)
+                self._tell(Rejected(command.transport, mid, refusal))
+
+    def drain(self) -> list[Event]:
+        """Facts since the last call."""
+        if self._events:
+            os.eventfd_read(self._readable)
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def fileno(self) -> int:
+        """Readable while ``drain`` has something."""
+        return self._readable
+
+    def close(self) -> None:
+        """End every transport."""
+        if not self._is_closed:
+            for transport in list(self._transports):
+                self._end(transport, CloseReason.CLOSED)
+            self._is_closed = True
+
+    # --- What the network would do ------------------------------------------------------------------------------
+
+    def connect(self, transport: TransportId) -> None:
+        """The peer's handshake is done."""
+        if transport in self._transports:
+            self._tell(TransportConnected(transport, "SRTP_AEAD_AES_128_GCM"))
+
+    def start(self, track: TrackId) -> None:
+        """The first packet of a track comes, if its publisher is still there."""
+        if track not in self._tracks:
+            return
+        owner, _ = self._tracks[track]
+        if track in self._transports[owner].started:
+            return
+        self._transports[owner].started.add(track)
+        self._tell(TrackStarted(owner, track))
+        for transport, viewer in self._transports.items():
+            for mid, slot in viewer.slots.items():
+                if slot.staged == track:
+                    self._show(transport, mid, slot, track)
+
+    def stall(self, transport: TransportId) -> None:
+        """No packet for 5 s."""
+        if transport in self._transports:
+            self._tell(TransportStalled(transport))
+
+    def resume(self, transport: TransportId) -> None:
+        """Packets again."""
+        if transport in self._transports:
+            self._tell(TransportResumed(transport))
+
+    def drop(self, transport: TransportId, reason: CloseReason = CloseReason.PEER_CLOSED) -> None:
+        """The transport ends for a reason of the network."""
+        self._end(transport, reason)
+
+    def report(self, stats: MediaStats) -> None:
+        """Totals of the media plane."""
+        self._tell(stats)
+
+    # --- What can be seen ---------------------------------------------------------------------------------------
+
+    def transports(self) -> set[TransportId]:
+        """Transports that live."""
+        return set(self._transports)
+
+    def tracks(self, transport: TransportId) -> list[TrackId]:
+        """Tracks of a publisher, in m-line order."""
+        return [spec.track for spec in self._transports[transport].spec.receive]
+
+    def is_live(self, track: TrackId) -> bool:
+        """Whether the track's publisher is there and has sent."""
+        return track in self._tracks and track in self._transports[self._tracks[track][0]].started
+
+    def slots(self, transport: TransportId) -> dict[Mid, TrackId | None]:
+        """What each slot of a viewer shows, or will when it starts."""
+        return {mid: slot.staged or slot.shows for mid, slot in self._transports[transport].slots.items()}
+
+    def slot_spec(self, transport: TransportId, mid: Mid) -> SlotSpec:
+        """A slot as it was ordered."""
+        return self._transports[transport].slots[mid].spec
+
+    # --- Rules --------------------------------------------------------------------------------------------------
+
+    def _obey(self, command: Command) -> RefusalCode | None:
+        match command:
+            case OpenTransport(transport, spec):
+                return self._open(transport, spec)
+            case CloseTransport(transport):
+                self._end(transport, CloseReason.CLOSED)
+                return None
+            case AddSlot(transport, slot):
+                return self._add_slot(transport, slot)
+            case BindSlot(transport, mid, track):
+                return self._bind(transport, mid, track)
+            case UnbindSlot(transport, mid):
+                return self._unbind(transport, mid)
+            case _:
+                assert_never(command)
+
+    def _open(self, transport: TransportId, spec: TransportSpec) -> RefusalCode | None:
+        mids = [*(receive.mid for receive in spec.receive), *(slot.mid for slot in spec.slots)]
+        tracks = [one.track for one in spec.receive]
+        codecs = [*(receive.codecs for receive in spec.receive), *(slot.codecs for slot in spec.slots)]
+        ufrags = {one.spec.local_ufrag for one in self._transports.values()}
+        if transport in self._transports or spec.local_ufrag in ufrags or any(t in self._tracks for t in tracks):
+            return RefusalCode.DUPLICATE
+        too_many = len(mids) > MAX_MEDIA or len(spec.fingerprints) > MAX_FINGERPRINTS
+        if too_many or any(len(one) > MAX_CODECS for one in codecs):
+            return RefusalCode.TOO_MANY
+        if len(set(mids)) < len(mids) or len(set(tracks)) < len(tracks):
+            return RefusalCode.DUPLICATE
+        if not spec.fingerprints or any(not receive.encodings for receive in spec.receive):
+            return RefusalCode.INVALID
+        self._transports[transport] = _Transport(spec, {slot.mid: _Slot(slot) for slot in spec.slots})
+        self._tracks.update({receive.track: (transport, receive) for receive in spec.receive})
+        return None
+
+    def _add_slot(self, transport: TransportId, spec: SlotSpec) -> RefusalCode | None:
+        viewer = self._transports.get(transport)
+        if viewer is None:
+            return RefusalCode.UNKNOWN_TRANSPORT
+        if spec.mid in viewer.slots or any(receive.mid == spec.mid for receive in viewer.spec.receive):
+            return RefusalCode.DUPLICATE
+        if len(viewer.slots) >= MAX_MEDIA or len(spec.codecs) > MAX_CODECS:
+            return RefusalCode.TOO_MANY
+        viewer.slots[spec.mid] = _Slot(spec)
+        return None
+
+    def _bind(self, transport: TransportId, mid: Mid, track: TrackId) -> RefusalCode | None:
+        viewer = self._transports.get(transport)
+        if viewer is None:
+            return RefusalCode.UNKNOWN_TRANSPORT
+        slot = viewer.slots.get(mid)
+        if slot is None:
+            return RefusalCode.UNKNOWN_SLOT
+        if track not in self._tracks:
+            return RefusalCode.UNKNOWN_TRACK
+        owner, receive = self._tracks[track]
+        if receive.kind is not slot.spec.kind:
+            return RefusalCode.KIND_MISMATCH
+        if {codec.codec for codec in receive.codecs}.isdisjoint(codec.codec for codec in slot.spec.codecs):
+            return RefusalCode.CODEC_NOT_NEGOTIATED
+        if track in self._transports[owner].started:
+            self._show(transport, mid, slot, track)
+        else:
+            slot.staged = track
+        return None
+
+    def _unbind(self, transport: TransportId, mid: Mid) -> RefusalCode | None:
+        viewer = self._transports.get(transport)
+        if viewer is None:
+            return RefusalCode.UNKNOWN_TRANSPORT
+        slot = viewer.slots.get(mid)
+        if slot is None:
+            return RefusalCode.UNKNOWN_SLOT
+        slot.shows = slot.staged = None
+        return None
+
+    def _show(self, transport: TransportId, mid: Mid, slot: _Slot, track: TrackId) -> None:
+        slot.staged = None
+        if slot.shows != track:
+            slot.shows = track
+            self._tell(SlotBound(transport, mid, track))
+
+    def _end(self, transport: TransportId, reason: CloseReason) -> None:
+        """A track ends with its transport, and leaves every slot that shows it."""
+        ended = self._transports.pop(transport, None)
+        if ended is None:
+            return
+        gone = {receive.track for receive in ended.spec.receive}
+        for track in gone:
+            del self._tracks[track]
+        for viewer in self._transports.values():
+            for slot in viewer.slots.values():
+                slot.shows = None if slot.shows in gone else slot.shows
+                slot.staged = None if slot.staged in gone else slot.staged
+        self._tell(TransportClosed(transport, reason))
+
+    def _tell(self, event: Event) -> None:
+        if not self._events:
+            os.eventfd_write(self._readable, 1)
+        self._events.append(event)
+
+    def __del__(self) -> None:
+        os.close(self._readable)

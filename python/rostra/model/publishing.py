@@ -1,0 +1,116 @@
+"""Decisions about publishers: they come, send, stall, lose their socket and go."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from rostra.model.effects import Effect, Send, SignalEvent, Watched
+from rostra.model.ids import SourceId, track_name
+from rostra.model.media import CloseTransport, Kind, OpenTransport, TrackId, TransportId, TransportSpec
+from rostra.model.refused import MultisourceNotAllowed, TooMany
+from rostra.model.stream import MAX_FEEDS, MAX_SOURCES, Decision, Feed, FeedTrack, Source, Stream, with_feeds
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A publisher wants to feed a source. ``spec`` is what was negotiated; its receiving m-lines are the tracks."""
+
+    transport: TransportId
+    spec: TransportSpec
+    source: SourceId | None
+    priority: int | None
+    events: frozenset[str]
+    multisource: bool
+    is_public: bool
+
+
+def publish(stream: Stream, cmd: Publish) -> Decision:
+    """Let the publisher in. The source goes live with the first packet.
+
+    Raises:
+        MultisourceNotAllowed: a named source, and the token is good for the main one only.
+        TooMany: the stream has too many sources, or the source too many feeds.
+    """
+    if cmd.source is not None and not cmd.multisource:
+        raise MultisourceNotAllowed("This token publishes the main source only")
+    source = stream.sources.get(cmd.source, Source(cmd.source))
+    if len(source.feeds) >= MAX_FEEDS:
+        raise TooMany("Too many publishers of this source")
+    if not source.feeds and len(stream.sources) >= MAX_SOURCES:
+        raise TooMany("Too many sources in this stream")
+    order = stream.order + 1
+    feed = Feed(cmd.transport, cmd.source, _tracks(cmd.spec), order, cmd.priority, cmd.events, cmd.is_public)
+    decision = with_feeds(replace(stream, order=order), cmd.source, (*source.feeds, feed))
+    return Decision(decision.stream, (OpenTransport(cmd.transport, cmd.spec), *decision.effects))
+
+
+def announce(stream: Stream, transport: TransportId) -> Decision:
+    """Tell a new publisher, once it has its answer, whether somebody watches already."""
+    feed = stream.feed(transport)
+    if feed is None or not stream.audience or Watched.name not in feed.events:
+        return Decision(stream)
+    return Decision(stream, (Send((transport,), Watched(stream.key)),))
+
+
+def connected(stream: Stream, feed: Feed) -> Decision:
+    """The transport is up."""
+    return _changed(stream, replace(feed, connected=True))
+
+
+def track_started(stream: Stream, feed: Feed, track: TrackId) -> Decision:
+    """First packet of a track: the source goes live, or the feed takes the track over from another one."""
+    tracks = tuple(replace(one, started=True) if one.track == track else one for one in feed.tracks)
+    return _changed(stream, replace(feed, tracks=tracks, connected=True))
+
+
+def stalled(stream: Stream, feed: Feed) -> Decision:
+    """Nothing came for 5 s: another feed takes over. Without its socket the publisher is gone."""
+    if feed.detached:
+        return leave(stream, feed)
+    return _changed(stream, replace(feed, stalled=True))
+
+
+def resumed(stream: Stream, feed: Feed) -> Decision:
+    """Packets again: the feed takes its place back."""
+    return _changed(stream, replace(feed, stalled=False))
+
+
+def detach(stream: Stream, feed: Feed) -> Decision:
+    """The socket was lost. Media lives for as long as packets arrive."""
+    if feed.stalled or not feed.connected:
+        return leave(stream, feed)
+    return _changed(stream, replace(feed, detached=True))
+
+
+def leave(stream: Stream, feed: Feed) -> Decision:
+    """The publisher says good-bye. Slots are bound to another feed, if there is one, before its transport closes."""
+    decision = ended(stream, feed)
+    effects: tuple[Effect, ...] = (*decision.effects, CloseTransport(feed.transport))
+    return Decision(decision.stream, effects)
+
+
+def ended(stream: Stream, feed: Feed) -> Decision:
+    """The transport is gone."""
+    source = stream.sources[feed.source]
+    return with_feeds(stream, feed.source, tuple(one for one in source.feeds if one.transport != feed.transport))
+
+
+def tell_publishers(stream: Stream, event: SignalEvent) -> tuple[Effect, ...]:
+    """Tell all publishers that asked for the event."""
+    to = tuple(feed.transport for feed in stream.feeds if event.name in feed.events)
+    return (Send(to, event),) if to else ()
+
+
+def _changed(stream: Stream, feed: Feed) -> Decision:
+    feeds = stream.sources[feed.source].feeds
+    return with_feeds(stream, feed.source, tuple(feed if one.transport == feed.transport else one for one in feeds))
+
+
+def _tracks(spec: TransportSpec) -> tuple[FeedTrack, ...]:
+    """The tracks, named by kind and place: two publishers of one source agree about names without knowing it."""
+    seen: Counter[Kind] = Counter()
+    tracks: list[FeedTrack] = []
+    for receive in spec.receive:
+        codecs = frozenset(codec.codec for codec in receive.codecs)
+        tracks.append(FeedTrack(receive.track, track_name(receive.kind, seen[receive.kind]), receive.kind, codecs))
+        seen[receive.kind] += 1
+    return tuple(tracks)

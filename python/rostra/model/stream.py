@@ -1,0 +1,273 @@
+"""A stream as a value: sources with their feeds, viewers with their slots, and which track each slot has to show.
+
+A decision takes a stream and returns the next one together with effects. Nothing here is ever changed in place, so
+the hub can throw a decision away when the media plane has no room for its commands.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from rostra.model.effects import Active, AnnouncedTrack, Effect, Inactive, Send, SignalEvent, SourceEnded, SourceStarted
+from rostra.model.ids import SourceId, StreamKey, TrackName
+from rostra.model.media import BindSlot, Codec, CodecSpec, Kind, Mid, SlotSpec, TrackId, TransportId, UnbindSlot
+
+MAX_SOURCES: Final = 256
+"""Sources of one stream: as many m-lines as a viewer may have."""
+MAX_FEEDS: Final = 8
+"""Feeds of one source. Redundancy needs two or three; the rest is room for publishers that reconnect in a hurry."""
+MAX_VIEWERS: Final = 10_000
+"""Viewers of one stream on one node, three times what one core serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedTrack:
+    """A track of a publisher. ``started``: its first packet came."""
+
+    track: TrackId
+    name: TrackName
+    kind: Kind
+    codecs: frozenset[Codec]
+    started: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One publisher connection.
+
+    ``order`` grows with each feed of the stream. ``stalled``: no packet for 5 s. ``detached``: its socket is lost, and
+    media alone keeps it alive. ``is_public``: may be watched without a token.
+    """
+
+    transport: TransportId
+    source: SourceId | None
+    tracks: tuple[FeedTrack, ...]
+    order: int
+    priority: int | None = None
+    events: frozenset[str] = frozenset()
+    is_public: bool = True
+    connected: bool = False
+    stalled: bool = False
+    detached: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Whether anything came from it."""
+        return any(track.started for track in self.tracks)
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """The greatest of a source wins: one that sends, then priority (unset is lowest), then the newest."""
+        return not self.stalled, self.priority is not None, self.priority or 0, self.order
+
+    def named(self, name: TrackName) -> FeedTrack | None:
+        """The track of that name."""
+        return next((track for track in self.tracks if track.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One publication and everybody who feeds it. ``live`` is what viewers were told."""
+
+    id: SourceId | None
+    feeds: tuple[Feed, ...] = ()
+    live: bool = False
+
+    @property
+    def ranked(self) -> list[Feed]:
+        """Feeds, the best first."""
+        return sorted(self.feeds, key=lambda feed: feed.rank, reverse=True)
+
+    @property
+    def leader(self) -> Feed | None:
+        """The feed whose tracks are those of the source: the best live one, else the best."""
+        ranked = self.ranked
+        return next((feed for feed in ranked if feed.live), ranked[0] if ranked else None)
+
+    def showable(self, name: TrackName, codecs: frozenset[Codec] | None = None) -> FeedTrack | None:
+        """The track that a slot with these codecs (``None``: any) has to show.
+
+        A better feed takes over track by track, each when its first packet came: until then the old one stays. Once it
+        is live, a track that it does not have is one that the source does not have.
+        """
+        for feed in self.ranked:
+            track = feed.named(name)
+            if track is None:
+                if feed.live:
+                    return None
+            elif track.started and (codecs is None or not codecs.isdisjoint(track.codecs)):
+                return track
+        return None
+
+    def active(self, stream: StreamKey) -> Active:
+        """What viewers hear about it."""
+        tracks = self.leader.tracks if self.leader is not None else ()
+        return Active(stream, self.id, tuple(AnnouncedTrack(track.name, track.kind) for track in tracks))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a slot shall show whenever it can. It outlives the source: a source that returns is shown again."""
+
+    source: SourceId | None
+    track: TrackName
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An m-line of a viewer. ``bound`` is the track that was ordered last, always one of the wanted source."""
+
+    spec: SlotSpec
+    wanted: Wanted | None = None
+    bound: TrackId | None = None
+
+    @property
+    def codecs(self) -> frozenset[Codec]:
+        """What the viewer can play there."""
+        return frozenset(codec.codec for codec in self.spec.codecs)
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who watches. ``main`` is the first m-line of each kind, ``templates`` its codecs; ``events`` what it asked for.
+
+    ``announced``: it knows which sources are live, and hears of every change from then on. ``greeted``: it got an
+    ``active``, which clients wait for, so that the first one ignores ``events``.
+    """
+
+    transport: TransportId
+    slots: Mapping[Mid, Slot]
+    main: Mapping[Kind, Mid]
+    templates: Mapping[Kind, tuple[CodecSpec, ...]]
+    events: frozenset[str]
+    announced: bool = False
+    greeted: bool = False
+    stalled: bool = False
+    detached: bool = False
+    connected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Everything that the control plane knows of a stream.
+
+    ``order`` is that of the newest feed. ``counting``: a timer for ``viewercount`` runs; ``count_changed``: it has
+    something to tell.
+    """
+
+    key: StreamKey
+    sources: Mapping[SourceId | None, Source] = field(default_factory=dict)
+    viewers: Mapping[TransportId, Viewer] = field(default_factory=dict)
+    order: int = 0
+    counting: bool = False
+    count_changed: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Nobody publishes and nobody watches."""
+        return not self.sources and not self.viewers
+
+    @property
+    def feeds(self) -> Iterator[Feed]:
+        """All feeds of all sources."""
+        return (feed for source in self.sources.values() for feed in source.feeds)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether there is something to see, now or as soon as a connected publisher sends."""
+        return any(source.live for source in self.sources.values()) or any(feed.connected for feed in self.feeds)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it may be watched without a token: every feed has to allow it."""
+        return all(feed.is_public for feed in self.feeds)
+
+    @property
+    def audience(self) -> int:
+        """How many watch."""
+        return sum(viewer.announced for viewer in self.viewers.values())
+
+    def feed(self, transport: TransportId) -> Feed | None:
+        """The feed of a transport."""
+        return next((feed for feed in self.feeds if feed.transport == transport), None)
+
+    def live_sources(self) -> list[Source]:
+        """Live sources, the main one first, then in the order in which they came."""
+        live = [source for source in self.sources.values() if source.live]
+        return sorted(live, key=lambda source: source.id is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The stream as it will be, and what has to happen."""
+
+    stream: Stream
+    effects: tuple[Effect, ...] = ()
+
+
+def with_viewer(stream: Stream, viewer: Viewer) -> Stream:
+    """The stream with that viewer in place of its former self."""
+    return replace(stream, viewers={**stream.viewers, viewer.transport: viewer})
+
+
+def with_feeds(stream: Stream, source: SourceId | None, feeds: tuple[Feed, ...]) -> Decision:
+    """The stream after the feeds of a source changed: ``active``, ``inactive`` and every slot that wants the source.
+
+    A live source whose last sending feed left stays live while another one is connected: it sends any moment, and two
+    connections of one publisher are how it moves from one server or network to another.
+    """
+    before = stream.sources.get(source, Source(source))
+    live = any(feed.live for feed in feeds) or (before.live and any(feed.connected for feed in feeds))
+    after = replace(before, feeds=feeds, live=live)
+    sources = {**stream.sources, source: after}
+    if not feeds:
+        del sources[source]
+    stream, binds = _rebound(replace(stream, sources=sources), after)
+    if live == before.live:
+        return Decision(stream, binds)
+    if live:
+        told = tell_viewers(stream, after.active(stream.key))
+        return Decision(told.stream, (*binds, SourceStarted(stream.key, source), *told.effects))
+    told = tell_viewers(stream, Inactive(stream.key, source))
+    return Decision(told.stream, (*binds, SourceEnded(stream.key, source), *told.effects))
+
+
+def tell_viewers(stream: Stream, event: SignalEvent) -> Decision:
+    """Tell all viewers that asked for the event. An ``active`` goes to those, too, that never had one."""
+    opens = isinstance(event, Active)
+    to: list[TransportId] = []
+    greeted: dict[TransportId, Viewer] = {}
+    for viewer in stream.viewers.values():
+        if viewer.announced and (event.name in viewer.events or (opens and not viewer.greeted)):
+            to.append(viewer.transport)
+            if opens and not viewer.greeted:
+                greeted[viewer.transport] = replace(viewer, greeted=True)
+    if greeted:
+        stream = replace(stream, viewers={**stream.viewers, **greeted})
+    return Decision(stream, (Send(tuple(to), event),) if to else ())
+
+
+def _rebound(stream: Stream, source: Source) -> tuple[Stream, tuple[Effect, ...]]:
+    """Every slot that wants the source shows what it has to."""
+    effects: list[Effect] = []
+    changed: dict[TransportId, Viewer] = {}
+    alive = {track.track for feed in source.feeds for track in feed.tracks}
+    for viewer in stream.viewers.values():
+        slots: dict[Mid, Slot] = {}
+        for mid, slot in viewer.slots.items():
+            if slot.wanted is None or slot.wanted.source != source.id:
+                continue
+            track = source.showable(slot.wanted.track, slot.codecs)
+            bound = track.track if track is not None else None
+            if bound == slot.bound:
+                continue
+            slots[mid] = replace(slot, bound=bound)
+            if bound is not None:
+                effects.append(BindSlot(viewer.transport, mid, bound))
+            elif slot.bound in alive:  # a track that ended has left its slots by itself (docs/seam.md)
+                effects.append(UnbindSlot(viewer.transport, mid))
+        if slots:
+            changed[viewer.transport] = replace(viewer, slots={**viewer.slots, **slots})
+    if changed:
+        stream = replace(stream, viewers={**stream.viewers, **changed})
+    return stream, tuple(effects)

@@ -1,0 +1,297 @@
+"""Signalling messages (docs/protocol/signalling.md): JSON text to typed values and back.
+
+Unknown keys are ignored everywhere: clients send back what they were given, and more than we know.
+"""
+
+from functools import lru_cache
+from typing import Annotated, Final, Literal, assert_never
+
+import msgspec
+
+from rostra.model.effects import Active, Inactive, SignalEvent, Stopped, Unwatched, ViewerCount, Watched
+from rostra.model.ids import SourceId, TrackName, is_name
+from rostra.model.media import Codec, Kind, Mid
+from rostra.model.payloads import VIDEO_CODECS
+from rostra.model.viewing import DEFAULT_EVENTS, Projection
+
+MAX_MESSAGE: Final = 512 * 1024
+"""Bytes of a message. The largest offer that we read, with its line ends escaped, fits."""
+MAX_MAPPING: Final = 512
+"""Entries of a ``project`` or ``unproject``: one for each m-line that a viewer can have."""
+_MAX_EVENTS: Final = 32
+_MID_CHARACTERS: Final = frozenset("!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz{|}~")
+
+_Events = Annotated[list[Annotated[str, msgspec.Meta(max_length=64)]], msgspec.Meta(max_length=_MAX_EVENTS)]
+_Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+
+
+class SignalError(ValueError):
+    """A message that cannot be obeyed. ``message`` goes back as the reason; ``trans_id`` is that of the command."""
+
+    def __init__(self, message: str, trans_id: int | None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.trans_id = trans_id
+
+
+class FieldError(ValueError):
+    """A field of a command has a value that cannot be. ``message`` goes back as the reason."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Publish(msgspec.Struct, frozen=True, rename="camel"):
+    """``publish``. ``name`` is advisory: the token says which stream."""
+
+    sdp: str
+    codec: str = Codec.H264.value
+    source_id: str | None = None
+    priority: _Int32 | None = None
+    events: _Events | None = None
+
+    def video_codec(self) -> Codec:
+        """The codec to answer with. ``FieldError``: none that we forward."""
+        codec = next((codec for codec in VIDEO_CODECS if codec.value == self.codec.lower()), None)
+        if codec is None:
+            raise FieldError("Codec not supported")
+        return codec
+
+
+class View(msgspec.Struct, frozen=True, rename="camel"):
+    """``view``. ``streamId`` is advisory: the token says which stream."""
+
+    sdp: str
+    events: _Events | None = None
+    pinned_source_id: str | None = None
+
+    def wanted_events(self) -> frozenset[str]:
+        """The events to send."""
+        return DEFAULT_EVENTS if self.events is None else frozenset(self.events)
+
+
+class Mapping(msgspec.Struct, frozen=True, rename="camel"):
+    """One entry of ``project``. Numbers are what careless clients send for ids."""
+
+    media: Literal["audio", "video"] | None = None
+    media_id: str | int | None = None
+    track_id: str | int | None = None
+
+
+class Project(msgspec.Struct, frozen=True, rename="camel"):
+    """``project``."""
+
+    mapping: Annotated[list[Mapping], msgspec.Meta(max_length=MAX_MAPPING)]
+    source_id: str | None = None
+
+    def projections(self) -> tuple[Projection, ...]:
+        """The entries, checked. ``FieldError`` says what is wrong with one."""
+        return tuple(map(_projection, self.mapping))
+
+
+class Unproject(msgspec.Struct, frozen=True, rename="camel"):
+    """``unproject``. Entries may be null."""
+
+    media_ids: Annotated[list[str | int | None], msgspec.Meta(max_length=MAX_MAPPING)]
+
+    def mids(self) -> tuple[Mid, ...]:
+        """The mids that can exist at all; the others show nothing anyway."""
+        return tuple(Mid(str(one)) for one in self.media_ids if one is not None)
+
+
+class Select(msgspec.Struct, frozen=True, rename="camel"):
+    """``select``. An empty layer means automatic."""
+
+    layer: dict[str, msgspec.Raw] | None = None
+
+
+class Unpublish(msgspec.Struct, frozen=True):
+    """``unpublish``: stop the feed, keep the socket."""
+
+
+class Unview(msgspec.Struct, frozen=True):
+    """``unview``, or ``unsubscribe``: stop the media, keep the socket."""
+
+
+Command = Publish | View | Project | Unproject | Select | Unpublish | Unview
+
+_COMMANDS: Final[dict[str, type[Command]]] = {
+    "publish": Publish,
+    "view": View,
+    "project": Project,
+    "unproject": Unproject,
+    "select": Select,
+    "unpublish": Unpublish,
+    "unview": Unview,
+    "unsubscribe": Unview,
+}
+
+
+class _Envelope(msgspec.Struct, frozen=True, rename="camel"):
+    type: Literal["cmd"]
+    trans_id: int
+    name: str
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _TransId(msgspec.Struct, frozen=True, rename="camel"):
+    trans_id: int
+
+
+_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
+_DATA: Final = {name: msgspec.json.Decoder(command) for name, command in _COMMANDS.items()}
+
+
+def decode(text: str | bytes) -> tuple[int, Command]:
+    """A command and its ``transId``.
+
+    Raises:
+        SignalError: no command that we know.
+    """
+    try:
+        envelope = _ENVELOPE.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SignalError(f"Not a command: {error}", _trans_id(text)) from error
+    decoder = _DATA.get(envelope.name)
+    if decoder is None:
+        raise SignalError(f"Unknown command: {envelope.name[:64]}", envelope.trans_id)
+    data = bytes(envelope.data)
+    try:
+        return envelope.trans_id, decoder.decode(b"{}" if data == b"null" else data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SignalError(f"Invalid {envelope.name}: {error}", envelope.trans_id) from error
+
+
+def source_id(text: str | None) -> SourceId | None:
+    """A source's name; forms that were left empty mean the main source. ``FieldError``: not a name."""
+    if not text:
+        return None
+    if not is_name(text):
+        raise FieldError("Invalid sourceId")
+    return SourceId(text)
+
+
+class Published(msgspec.Struct, frozen=True, rename="camel"):
+    """Data of the response to ``publish``."""
+
+    sdp: str
+    publisher_id: str
+    cluster_id: str
+    feed_id: str
+    stream_id: str
+
+
+class Viewed(msgspec.Struct, frozen=True, rename="camel"):
+    """Data of the response to ``view``."""
+
+    sdp: str
+    subscriber_id: str
+    cluster_id: str
+    stream_view_id: str
+    stream_id: str
+
+
+class _Response(msgspec.Struct, frozen=True, rename="camel", tag_field="type", tag="response"):
+    trans_id: int
+    data: Published | Viewed | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Error(msgspec.Struct, frozen=True, rename="camel", tag_field="type", tag="error"):
+    trans_id: int | None
+    data: str
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_published(trans_id: int, data: Published) -> str:
+    """The response to ``publish``."""
+    return _encoder.encode(_Response(trans_id, data)).decode()
+
+
+def encode_viewed(trans_id: int, data: Viewed) -> str:
+    """The response to ``view``."""
+    return _encoder.encode(_Response(trans_id, data)).decode()
+
+
+def encode_done(trans_id: int) -> str:
+    """The response to every other command. It has no ``data``: some clients take any for the answer to ``view``."""
+    return _encoder.encode(_Response(trans_id)).decode()
+
+
+def encode_error(trans_id: int | None, reason: str) -> str:
+    """The answer to what cannot be obeyed."""
+    return _encoder.encode(_Error(trans_id, reason)).decode()
+
+
+class _TrackData(msgspec.Struct, frozen=True, rename="camel"):
+    track_id: str
+    media: str
+
+
+class _ActiveData(msgspec.Struct, frozen=True, rename="camel"):
+    stream_id: str
+    source_id: str | None
+    tracks: list[_TrackData]
+
+
+class _InactiveData(msgspec.Struct, frozen=True, rename="camel"):
+    stream_id: str
+    source_id: str | None
+
+
+class _StreamData(msgspec.Struct, frozen=True, rename="camel"):
+    stream_id: str
+
+
+class _ViewerCountData(msgspec.Struct, frozen=True):
+    viewercount: int
+
+
+class _Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
+    name: str
+    data: _ActiveData | _InactiveData | _StreamData | _ViewerCountData
+
+
+@lru_cache(maxsize=256)
+def encode_event(event: SignalEvent) -> str:
+    """An event. Encoded once however many hear it."""
+    return _encoder.encode(_Event(event.name, _event_data(event))).decode()
+
+
+def _event_data(event: SignalEvent) -> _ActiveData | _InactiveData | _StreamData | _ViewerCountData:
+    match event:
+        case Active(stream=stream, source=source, tracks=tracks):
+            listed = [_TrackData(track.name, track.kind.value) for track in tracks]
+            return _ActiveData(str(stream), source, listed)
+        case Inactive(stream=stream, source=source):
+            return _InactiveData(str(stream), source)
+        case Stopped(stream=stream) | Watched(stream=stream) | Unwatched(stream=stream):
+            return _StreamData(str(stream))
+        case ViewerCount(viewers=viewers):
+            return _ViewerCountData(viewers)
+        case _:
+            assert_never(event)
+
+
+def _projection(entry: Mapping) -> Projection:
+    if entry.media is None and entry.track_id is None:
+        raise FieldError("A mapping needs media or trackId")
+    mid = None
+    if entry.media_id is not None:
+        text = str(entry.media_id)
+        if not 0 < len(text) <= 16 or not _MID_CHARACTERS.issuperset(text):
+            raise FieldError("Invalid mediaId")
+        mid = Mid(text)
+    kind = Kind(entry.media) if entry.media is not None else None
+    track = TrackName(str(entry.track_id)) if entry.track_id is not None else None
+    return Projection(mid, kind, track)
+
+
+def _trans_id(text: str | bytes) -> int | None:
+    """The ``transId`` of something else than a command, so that its sender can tell which of its messages it was."""
+    try:
+        return msgspec.json.decode(text, type=_TransId).trans_id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

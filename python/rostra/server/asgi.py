@@ -1,0 +1,50 @@
+"""All endpoints as one ASGI application."""
+
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from rostra import __version__
+from rostra.server import director, page
+from rostra.server.context import Context
+from rostra.server.http import Headers, fail, on_error, on_http_exception
+from rostra.server.metrics import Metrics
+from rostra.server.signalling import Sockets
+
+_ALL_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
+    """The application. Order matters: the page takes every path that is left."""
+
+    async def get_metrics(_request: Request) -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    app = FastAPI(
+        title="Rostra", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(Exception, on_error)
+    app.include_router(director.router(context))
+    app.router.routes += [
+        *sockets.routes(),
+        page.settings(context),
+        Route("/healthz", _healthz),
+        Route("/metrics", get_metrics),
+        Route("/api/{path:path}", _not_found, methods=_ALL_METHODS),
+        page.static(),
+    ]
+    return Headers(app)
+
+
+async def _healthz(_request: Request) -> Response:
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+async def _not_found(_request: Request) -> Response:
+    return fail(404, "Not Found")

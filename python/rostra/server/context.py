@@ -1,0 +1,20 @@
+"""What every adapter may use."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rostra.config import Config
+from rostra.hub import Hub
+from rostra.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Shared by all requests. ``clock`` gives seconds since 1970; ``key`` signs signalling tokens of this process."""
+
+    config: Config
+    hub: Hub
+    store: Store
+    clock: Callable[[], float]
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

@@ -1,0 +1,113 @@
+"""What all HTTP endpoints share: bodies with a cap, failures as JSON, headers, and how this server is reached."""
+
+import asyncio
+import re
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rostra.config import Config
+from rostra.model.ids import StreamKey
+from rostra.protocol.director import encode_fail
+
+_BODY_TIMEOUT_S: Final = 10
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_CORS_PATHS: Final = "/api/director/"
+_CORS: Final = [(b"access-control-allow-origin", b"*")]
+# Lit writes style attributes; nothing else is inline, and nothing comes from elsewhere.
+_CSP: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    b"media-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_SECURITY: Final = [
+    (b"content-security-policy", _CSP),
+    (b"permissions-policy", b"camera=(self), microphone=(self), display-capture=(self), geolocation=()"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+def fail(
+    status: int, message: str, *, stream: StreamKey | None = None, errors: dict[str, list[str]] | None = None
+) -> Response:
+    """A failure as every client expects it."""
+    body = encode_fail(message, stream=stream, errors=errors)
+    return Response(body, status, media_type="application/json")
+
+
+async def read_json_body(request: Request, limit: int) -> bytes:
+    """The body, if it says that it is JSON.
+
+    Raises:
+        HTTPException: 415, 413 over ``limit`` bytes, 408 when it does not come.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise HTTPException(415, "Unsupported Media Type")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise HTTPException(413, "Content Too Large")
+    except TimeoutError:
+        raise HTTPException(408, "Request Timeout") from None
+    return bytes(body)
+
+
+def origin(connection: HTTPConnection, config: Config) -> tuple[bool, str]:
+    """Whether the client used TLS, and by which host it reached us: what URLs for it have to start with.
+
+    Raises:
+        HTTPException: 400, the host is not one.
+    """
+    is_secure = connection.url.scheme in ("https", "wss")
+    host = connection.headers.get("host", "")
+    if connection.client is not None and connection.client.host in config.http.trusted_proxies:
+        # The nearest proxy writes last.
+        host = connection.headers.get("x-forwarded-host", host).rpartition(",")[2].strip()
+        protocol = connection.headers.get("x-forwarded-proto", "https" if is_secure else "http")
+        is_secure = protocol.rpartition(",")[2].strip().lower() in ("https", "wss")
+    if not _HOST.fullmatch(host):
+        raise HTTPException(400, "Invalid Host")
+    return is_secure, host
+
+
+async def on_http_exception(_request: Request, error: Exception) -> Response:
+    """Paths, methods and bodies that are wrong."""
+    if not isinstance(error, HTTPException):
+        raise error
+    response = fail(error.status_code, str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def on_error(_request: Request, _error: Exception) -> Response:
+    """Our own fault. The server logs it; the client only learns that."""
+    return fail(500, "Internal Server Error")
+
+
+class Headers:
+    """Adds headers to every response, failures of the framework included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        extra = _CORS if scope["path"].startswith(_CORS_PATHS) else _SECURITY
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *extra]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

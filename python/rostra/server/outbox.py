@@ -1,0 +1,65 @@
+"""What a socket still has to send. It is bounded: a reader that does not read must cost nobody else anything."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from rostra.model.effects import SignalEvent, ViewerCount
+from rostra.protocol.signal import encode_event
+
+MAX_MESSAGES: Final = 512
+"""A view of the largest stream starts with 256 ``active`` events, so there is room for two."""
+MAX_CHARACTERS: Final = 1024 * 1024
+"""An answer with all m-lines takes a third."""
+
+
+class Outbox:
+    """Messages in order. Of ``viewercount`` only the latest is kept, and it goes when nothing else waits."""
+
+    def __init__(self) -> None:
+        self.overflowed: Final = asyncio.Event()
+        """Set once the reader is too slow. From then on messages are lost, so that the socket has to end."""
+        self._messages: Final[deque[str]] = deque()
+        self._characters = 0
+        self._count: ViewerCount | None = None
+        self._is_finished = False
+        self._wake: Final = asyncio.Event()
+
+    def post(self, text: str) -> None:
+        """Add a message."""
+        if self._is_finished or self.overflowed.is_set():
+            return
+        if len(self._messages) >= MAX_MESSAGES or self._characters + len(text) > MAX_CHARACTERS:
+            self.overflowed.set()
+            return
+        self._messages.append(text)
+        self._characters += len(text)
+        self._wake.set()
+
+    def tell(self, event: SignalEvent) -> None:
+        """Add an event."""
+        if isinstance(event, ViewerCount):
+            self._count = event
+            self._wake.set()
+        else:
+            self.post(encode_event(event))
+
+    def finish(self) -> None:
+        """Nothing comes after what is there."""
+        self._is_finished = True
+        self._wake.set()
+
+    async def next(self) -> str | None:
+        """The next message, when there is one; ``None`` after the last."""
+        while True:
+            if self._messages:
+                text = self._messages.popleft()
+                self._characters -= len(text)
+                return text
+            if self._count is not None:
+                count, self._count = self._count, None
+                return encode_event(count)
+            if self._is_finished:
+                return None
+            self._wake.clear()
+            await self._wake.wait()

@@ -1,0 +1,84 @@
+"""The page of ``rostra dev``, and its settings."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.staticfiles import StaticFiles
+
+import rostra
+from rostra import __version__
+from rostra.server.context import Context
+from rostra.server.http import fail
+
+_STATIC: Final = Path(rostra.__file__).parent / "static"
+_NOT_BUILT: Final = (
+    "<!doctype html><title>Rostra</title><p>The page is not built. <code>make build</code> builds it.</p>"
+)
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+
+
+class _Settings(msgspec.Struct, frozen=True, rename="camel"):
+    account_id: str
+    publish_token: str
+    subscribe_token: str
+    version: str
+
+
+def settings(context: Context) -> Route:
+    """``GET /api/dev/settings``: the tokens, for the page of ``rostra dev`` on this machine alone."""
+
+    async def get(request: Request) -> Response:
+        if not context.config.dev:
+            return fail(404, "Not Found")
+        if not is_own_page(request):
+            return fail(403, "Only for the page of this server, opened on the machine that it runs on")
+        account = (await context.store.accounts())[0]
+        publish = (await context.store.publish_tokens(account.id))[0]
+        subscribe = (await context.store.subscribe_tokens(account.id))[0]
+        body = msgspec.json.encode(_Settings(account.id, publish.value, subscribe.value, __version__))
+        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    return Route("/api/dev/settings", get, methods=["GET"])
+
+
+def is_own_page(request: Request) -> bool:
+    """Whether the request comes from a page of ours in a browser on this machine.
+
+    A loopback peer alone is not enough: a proxy on this machine is one, and so is a browser that shows somebody else's
+    page, under a name that leads to 127.0.0.1. So the host has to be a loopback one, the request must not have been
+    forwarded, and where the browser says which page asks, it has to be this one.
+    """
+    if request.client is None or not _is_loopback(request.client.host):
+        return False
+    if not _is_loopback(request.url.hostname or "") or any(name in request.headers for name in _FORWARDED):
+        return False
+    own = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    from_origin = request.headers.get("origin", own)
+    return request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none") and from_origin == own
+
+
+def static() -> BaseRoute:
+    """The built page at ``/``."""
+    if (_STATIC / "index.html").is_file():
+        return Route("/{path:path}", StaticFiles(directory=_STATIC, html=True), methods=["GET"])
+
+    async def not_built(request: Request) -> Response:
+        return HTMLResponse(_NOT_BUILT) if request.url.path == "/" else fail(404, "Not Found")
+
+    return Route("/{path:path}", not_built, methods=["GET"])
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

@@ -1,0 +1,214 @@
+//! One shard and clients made by hand, in virtual time, on wires without delay. A client here can send any plaintext in good SRTP, and any
+//! bytes at all, which no well-behaved stack would.
+#![allow(dead_code)] // Each test program uses a part of it.
+
+pub mod peer;
+pub mod stage;
+pub mod stun;
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rostra_sfu::command::{CloseReason, Command, Event, Fingerprint, Hash, RefusalCode};
+use rostra_sfu::ids::{Mid, TrackId, TransportId};
+use rostra_sfu::outbox::Outbox;
+use rostra_sfu::reason::DropReason;
+use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
+use rostra_sfu::time::Time;
+use rostra_sfu::transport::certificate::Certificate;
+use rostra_sfu::transport::dtls::DtlsConfig;
+
+/// Where the shard listens.
+pub const SERVER: ([u8; 4], u16) = ([10, 255, 0, 1], 8081);
+
+pub fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub fn mid(name: &str) -> Mid {
+    Mid::new(name.as_bytes()).expect("a short name")
+}
+
+/// A certificate is needed on both sides, never a fresh one.
+fn certificates() -> &'static (Certificate, Certificate) {
+    static BOTH: OnceLock<(Certificate, Certificate)> = OnceLock::new();
+    BOTH.get_or_init(|| {
+        (
+            Certificate::generate().expect("the library makes certificates"),
+            Certificate::generate().expect("the library makes certificates"),
+        )
+    })
+}
+
+fn print(certificate: &Certificate) -> Vec<Fingerprint> {
+    vec![Fingerprint {
+        hash: Hash::Sha256,
+        digest: certificate.sha256().to_vec(),
+    }]
+}
+
+/// A shard with everything that left it.
+pub struct Bench {
+    pub shard: ShardCore,
+    pub now: Time,
+    /// All events so far.
+    pub events: Vec<Event>,
+    pub server: SocketAddr,
+    /// How clients shake hands.
+    pub client: DtlsConfig,
+    outbox: Outbox,
+    wire: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let base = Instant::now();
+        let (server, client) = certificates();
+        let config = |certificate| DtlsConfig::new(base, certificate).expect("the library takes its certificates");
+        Self {
+            shard: ShardCore::new(ShardConfig {
+                dtls: config(server),
+                unix_at_base_us: 1_700_000_000_000_000,
+                seed: 7,
+            }),
+            now: Time(1_000_000),
+            events: Vec::new(),
+            server: SocketAddr::from(SERVER),
+            client: config(client),
+            outbox: Outbox::default(),
+            wire: Vec::new(),
+        }
+    }
+
+    /// Digest of the server's certificate.
+    pub fn server_print() -> Vec<Fingerprint> {
+        print(&certificates().0)
+    }
+
+    /// Digest of every client's certificate.
+    pub fn client_print() -> Vec<Fingerprint> {
+        print(&certificates().1)
+    }
+
+    pub fn command(&mut self, command: Command) {
+        self.shard.command(self.now, command);
+        self.transmit();
+    }
+
+    /// A command, and what the shard refuses it with.
+    pub fn refusal(&mut self, command: Command) -> Option<RefusalCode> {
+        let before = self.events.len();
+        self.command(command);
+        self.events[before..].iter().find_map(|event| match event {
+            Event::Rejected { code, .. } => Some(*code),
+            _ => None,
+        })
+    }
+
+    pub fn bind(&mut self, viewer: TransportId, slot: &str, track: TrackId) {
+        self.command(Command::BindSlot {
+            transport: viewer,
+            mid: mid(slot),
+            track,
+        });
+    }
+
+    /// A datagram from anywhere.
+    pub fn raw(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let mut bytes = bytes.to_vec();
+        self.shard.datagram(
+            self.now,
+            Datagram {
+                from,
+                to: self.server,
+                bytes: &mut bytes,
+            },
+        );
+        self.transmit();
+    }
+
+    /// A datagram from anywhere, and how many bytes left because of it, to whomever.
+    pub fn answer_to(&mut self, from: SocketAddr, bytes: &[u8]) -> u64 {
+        let before = self.shard.stats().bytes_out;
+        self.raw(from, bytes);
+        self.shard.stats().bytes_out - before
+    }
+
+    pub fn transmit(&mut self) {
+        loop {
+            self.outbox.clear();
+            let more = self.shard.transmit(self.now, &mut self.outbox);
+            self.wire.extend(
+                self.outbox
+                    .datagrams()
+                    .map(|(path, bytes)| (path.remote, bytes.to_vec())),
+            );
+            if !more {
+                break;
+            }
+        }
+        let events: Vec<_> = self.shard.take_events().collect();
+        assert!(
+            !events.iter().any(|event| matches!(
+                event,
+                Event::TransportClosed {
+                    reason: CloseReason::Bug,
+                    ..
+                }
+            )),
+            "a bug showed up: {events:?}"
+        );
+        self.events.extend(events);
+    }
+
+    /// Time passes, timers fire. Nobody says anything.
+    pub fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(next) = self.shard.next_timeout().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
+            self.shard.timeout(self.now);
+            self.transmit();
+        }
+        self.now = end;
+        self.shard.timeout(self.now);
+        self.transmit();
+    }
+
+    /// What was sent to an address since it was asked last.
+    pub fn take(&mut self, address: SocketAddr) -> Vec<Vec<u8>> {
+        let mut taken = Vec::new();
+        self.wire.retain_mut(|(to, bytes)| {
+            if *to == address {
+                taken.push(std::mem::take(bytes));
+                return false;
+            }
+            true
+        });
+        taken
+    }
+
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.shard.stats().dropped.get(reason)
+    }
+
+    /// How a transport ended. It ends once.
+    pub fn closed(&self, id: TransportId) -> Option<CloseReason> {
+        let reasons: Vec<_> = self
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::TransportClosed { transport, reason } if *transport == id => Some(*reason),
+                _ => None,
+            })
+            .collect();
+        assert!(reasons.len() <= 1, "{id:?} closed more than once: {reasons:?}");
+        reasons.first().copied()
+    }
+
+    pub fn connected(&self, id: TransportId) -> bool {
+        self.events
+            .iter()
+            .any(|event| matches!(event, Event::TransportConnected { transport, .. } if *transport == id))
+    }
+}
