@@ -49,6 +49,7 @@ fn time(viewers: u16, seconds: u16) -> Result<String, Box<dyn Error>> {
     bed.warm_up();
     let profile = one_profile(&bed, viewers)?;
     let mut total = Forwarded::default();
+    let mut every = 0;
     let (mut forwarding, mut sealing) = (Vec::new(), Vec::new());
     let mut lanes = lanes(profile, viewers)?;
     for number in 0..seconds + 2 {
@@ -57,16 +58,17 @@ fn time(viewers: u16, seconds: u16) -> Result<String, Box<dyn Error>> {
         let forwarded = measured_forwarding(&mut bed, &mut slice);
         let took = start.elapsed();
         bed.catch_up();
-        // The first two still grow tables.
-        if number < 2 {
-            continue;
-        }
         let sizes = sizes(&slice);
         let start = Instant::now();
         let sealed = measured_sealing(&mut lanes, &sizes, profile);
         let took_sealing = start.elapsed();
         if sealed != sizes.len() as u64 * u64::from(viewers) {
             return Err("not every packet was sealed".into());
+        }
+        every += forwarded.packets;
+        // The first two still grow tables.
+        if number < 2 {
+            continue;
         }
         let per = |took: std::time::Duration, packets: u64| took.as_nanos() as f64 / packets.max(1) as f64;
         forwarding.push(per(took, forwarded.packets));
@@ -78,7 +80,7 @@ fn time(viewers: u16, seconds: u16) -> Result<String, Box<dyn Error>> {
         total.allocations += forwarded.allocations;
     }
     Ok(format!(
-        "{{\"viewers\": {viewers}, \"slices\": {seconds}, \"profile\": \"{profile:?}\", \"packets\": {}, \"bytes_per_packet\": {:.0}, \
+        "{{\"viewers\": {viewers}, \"slices\": {seconds}, \"profile\": \"{profile:?}\", \"packets\": {}, \"packets_with_warm_up\": {every}, \"bytes_per_packet\": {:.0}, \
          \"packets_per_run\": {:.2}, \"allocations\": {}, \"ns\": {:.1}, \"ns_least\": {:.1}, \"ns_sealing\": {:.1}, \"drops\": {}}}",
         total.packets,
         total.bytes as f64 / total.datagrams.max(1) as f64,
