@@ -16,7 +16,7 @@ use rostra_sfu::ids::{Mid, Ssrc, TrackId};
 use rostra_sfu::meta::PacketMeta;
 use rostra_sfu::outbox::{Outbox, Path};
 use rostra_sfu::reason::DropReason;
-use rostra_sfu::ring::{AUDIO_PACKETS, Ring, VIDEO_PACKETS};
+use rostra_sfu::ring::{AUDIO_PACKETS, Ring};
 use rostra_sfu::rtp::ext::ExtensionMap;
 use rostra_sfu::rtp::header::RtpHeader;
 use rostra_sfu::rtp::rtcp::{RtcpWriter, packets};
@@ -63,11 +63,8 @@ impl Source {
                 encoding: 0,
             },
             codec,
-            ring: Ring::new(if codec.kind() == Kind::Audio {
-                AUDIO_PACKETS
-            } else {
-                VIDEO_PACKETS
-            }),
+            // Fewer than the product has, so that inputs reach the end of it.
+            ring: Ring::new(2 * AUDIO_PACKETS),
             start: None,
             sets: ParameterSets::default(),
             next: 70_000 + 11_000 * n as u64,

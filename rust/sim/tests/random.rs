@@ -5,7 +5,8 @@ mod common;
 
 use std::collections::HashSet;
 
-use common::peer::{Peer, VP8, Witness};
+use common::peer::{Peer, VP8};
+use common::witness::Witness;
 use common::{Bench, mid, ms};
 use proptest::prelude::*;
 use rostra_sfu::command::{Command, Event, Kind, SlotSpec};

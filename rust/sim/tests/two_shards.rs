@@ -119,7 +119,8 @@ fn codec(payload_type: u8, codec: Codec) -> CodecSpec {
 #[test]
 fn a_transport_whose_names_are_taken_or_twice_is_refused() {
     let mut stage = Stage::new();
-    let edits: [(&str, &dyn Fn(&mut Peer)); 10] = [
+    type Edit<'a> = &'a dyn Fn(&mut Peer);
+    let edits: [(&str, Edit<'_>); 10] = [
         ("id of a live transport", &|peer| peer.id = TransportId(1)),
         ("ufrag of a live transport", &|peer| {
             peer.spec.local_ufrag = "server1".to_owned()

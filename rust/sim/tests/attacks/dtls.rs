@@ -92,7 +92,8 @@ fn a10_a_hello_of_ours_that_is_lost_is_sent_again() {
 #[test]
 fn a11_old_versions_and_weak_ciphers_get_no_handshake() {
     let mut stage = Stage::new();
-    let edits: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+    type Edit<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let edits: [(&str, Edit<'_>); 4] = [
         ("DTLS 1.0", &|hello| {
             hello[1..3].copy_from_slice(&[0xfe, 0xff]);
             hello[25..27].copy_from_slice(&[0xfe, 0xff]);

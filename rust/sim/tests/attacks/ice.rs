@@ -25,7 +25,7 @@ fn drops(stage: &mut Stage, reason: DropReason, deed: impl FnOnce(&mut Stage)) -
 #[test]
 fn a01_a_check_with_no_or_wrong_integrity_changes_nothing_and_gets_no_answer() {
     let mut stage = Stage::new();
-    let mut fresh = Peer::new(9);
+    let fresh = Peer::new(9);
     fresh.open(&mut stage.bench);
     let before = stage.bench.shard.footprint();
     for victim in [stage.viewer.user(), fresh.user()] {

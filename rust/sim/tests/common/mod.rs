@@ -5,6 +5,7 @@
 pub mod peer;
 pub mod stage;
 pub mod stun;
+pub mod witness;
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;

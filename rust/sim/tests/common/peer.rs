@@ -8,11 +8,9 @@ use rostra_sfu::command::{
     SrtpProfile, TransportSpec,
 };
 use rostra_sfu::ids::{Ssrc, TrackId, TransportId};
-use rostra_sfu::reason::DropReason;
 use rostra_sfu::rtp::ext::{ExtensionMap, OutHeader};
 use rostra_sfu::rtp::header::RtpHeader;
 use rostra_sfu::rtp::rtcp::{Rtcp, RtcpWriter, packets};
-use rostra_sfu::rtp::seq::SeqExtender;
 use rostra_sfu::time::Time;
 use rostra_sfu::transport::classify::{Class, classify};
 use rostra_sfu::transport::dtls::{self, Dtls, DtlsOutput, SrtpKeys};
@@ -330,6 +328,7 @@ impl Peer {
     }
 
     /// A plaintext packet with MID and a transport-wide number, and the length of its header.
+    #[allow(clippy::too_many_arguments)] // The fields of a header, in the order of the wire.
     pub fn packet(
         &mut self,
         ssrc: Ssrc,
@@ -507,45 +506,5 @@ impl Peer {
             .iter()
             .filter(|packet| packet[8..12] == ssrc.0.to_be_bytes())
             .count()
-    }
-}
-
-/// Reads along with a client and remembers every plaintext.
-pub struct Witness {
-    inn: SrtpIn,
-    extenders: HashMap<Ssrc, SeqExtender>,
-    sealed: HashMap<(Ssrc, u64), Vec<u8>>,
-}
-
-impl Witness {
-    pub fn new(keys: &SrtpKeys) -> Self {
-        Self {
-            inn: SrtpIn::new(keys.profile, &keys.inbound),
-            extenders: HashMap::new(),
-            sealed: HashMap::new(),
-        }
-    }
-
-    /// How many packets it saw.
-    pub fn count(&self) -> usize {
-        self.sealed.len()
-    }
-
-    /// # Panics
-    /// When an (SSRC, index) is used a second time: the wire before any loss or duplication sees each once.
-    pub fn see(&mut self, datagram: &[u8]) {
-        let mut bytes = datagram.to_vec();
-        let header = RtpHeader::parse(&bytes).expect("the server sends good headers");
-        let extender = self.extenders.entry(header.ssrc).or_default();
-        let index = extender.extend(header.seq);
-        let newest = extender.highest().unwrap_or(index);
-        match self.inn.open_rtp(&mut bytes, header.header_len) {
-            Ok(len) => bytes.truncate(len),
-            // The receiving side remembers 128 packets; what is later than that it cannot read.
-            Err(DropReason::SrtpReplay) if index + 128 <= newest => {}
-            Err(reason) => panic!("{:?} {index} after {newest}: {reason}", header.ssrc),
-        }
-        let before = self.sealed.insert((header.ssrc, index), bytes);
-        assert!(before.is_none(), "{:?} {index} sealed twice", header.ssrc);
     }
 }

@@ -53,7 +53,7 @@ impl Stage {
                 viewer,
                 ..
             } = self;
-            if self.tick % 60 == 0 {
+            if self.tick.is_multiple_of(60) {
                 publisher.ping(bench);
                 viewer.ping(bench);
             }
