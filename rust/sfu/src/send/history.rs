@@ -39,6 +39,8 @@ pub(super) struct Remembered {
     pub in_low: u16,
     /// Parameter sets of ours, in no ring.
     pub injected: bool,
+    /// It was retransmitted before, in vain.
+    pub repeated: bool,
 }
 
 /// Packets by outgoing sequence number. Empty, and without memory, until the first bind.
@@ -114,12 +116,14 @@ impl History {
         if entry.flags & RESENT != 0 && u64::from(tick.wrapping_sub(entry.resent)) < guard {
             return Err(DropReason::NackRepeated);
         }
+        let repeated = entry.flags & RESENT != 0;
         entry.flags |= RESENT;
         entry.resent = tick;
         Ok(Remembered {
             tag: entry.tag,
             in_low: entry.in_low,
             injected: entry.flags & INJECTED != 0,
+            repeated,
         })
     }
 

@@ -26,9 +26,11 @@ impl Sender {
             .ok_or(DropReason::FeedbackUnknownSsrc)?;
         for seq in seqs {
             match retransmission(slot, now, guard, seq) {
-                Ok(descriptor) => {
-                    if !self.retransmissions.push(descriptor) {
-                        self.drops.add(DropReason::QueueFull);
+                Ok((descriptor, copies)) => {
+                    for _ in 0..copies {
+                        if !self.retransmissions.push(descriptor) {
+                            self.drops.add(DropReason::QueueFull);
+                        }
                     }
                 }
                 Err(reason) => self.drops.add(reason),
@@ -38,7 +40,8 @@ impl Sender {
     }
 }
 
-fn retransmission(slot: &mut Slot, now: Time, guard: Duration, seq: u16) -> Result<Descriptor, DropReason> {
+/// What to queue, and how often: what was retransmitted in vain leaves twice, because the picture has waited two round trips by now.
+fn retransmission(slot: &mut Slot, now: Time, guard: Duration, seq: u16) -> Result<(Descriptor, usize), DropReason> {
     let newest = slot.newest_out().ok_or(DropReason::NackTooOld)?;
     let out_seq = newest
         .checked_sub(u64::from((newest as u16).wrapping_sub(seq)))
@@ -56,7 +59,7 @@ fn retransmission(slot: &mut Slot, now: Time, guard: Duration, seq: u16) -> Resu
     if in_seq as u16 != found.in_low {
         return Err(DropReason::NackTooOld);
     }
-    Ok(Descriptor {
+    let descriptor = Descriptor {
         in_seq,
         slot: slot.index,
         tag: found.tag,
@@ -65,5 +68,6 @@ fn retransmission(slot: &mut Slot, now: Time, guard: Duration, seq: u16) -> Resu
         } else {
             What::MediaAgain
         },
-    })
+    };
+    Ok((descriptor, 1 + usize::from(found.repeated)))
 }

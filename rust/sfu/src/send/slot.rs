@@ -23,6 +23,8 @@ const REPLAY_AGE: Duration = Duration::from_millis(600);
 const REPLAY_PACKETS: u64 = 96;
 /// MID is sent at least this long after a switch, besides being confirmed by a receiver report.
 const MID_TIME: Duration = Duration::from_secs(2);
+/// A packet that comes this long after the one behind it was lost, not merely overtaken.
+const LATE: Duration = Duration::from_millis(20);
 /// How far back parameter sets are looked for in front of an IDR slice, packets.
 const PARAMETER_SETS_BACK: u64 = 8;
 
@@ -322,7 +324,18 @@ impl Slot {
             // The history cannot tell whether it was sent.
             return Err(DropReason::TooOld);
         }
-        self.enqueue(&epoch, meta.seq, out_seq, What::Media, queue)
+        let late = is_late(view, meta);
+        self.enqueue(&epoch, meta.seq, out_seq, What::Media, queue)?;
+        if late && epoch.rtx_payload_type.is_some() {
+            // A full queue costs the copy and nothing else.
+            let _ = queue.push(Descriptor {
+                in_seq: meta.seq,
+                slot: self.index,
+                tag: epoch.tag,
+                what: What::MediaAgain,
+            });
+        }
+        Ok(())
     }
 
     /// Show `target` from packet `begin` on: a new epoch whose numbers continue where the slot is. On an error nothing changes.
@@ -472,6 +485,13 @@ fn step(clock_hz: u32, elapsed_us: u64) -> u32 {
     let ticks = u128::from(elapsed_us) * u128::from(clock_hz) / 1_000_000;
     // Half of the number range is 6.6 hours of video; more than that reads as a step back.
     (ticks.min(0x7fff_ffff) as u32).max(frame)
+}
+
+/// Was the packet lost on the publisher's line and came by retransmission? Then everybody stands still for it already, and losing it
+/// once more would double the wait: it is sent twice, the second time as a retransmission.
+fn is_late(view: &EncodingView<'_>, meta: &PacketMeta) -> bool {
+    let after = view.ring.get(meta.seq + 1).map(|stored| stored.meta.arrival);
+    after.is_some_and(|after| meta.arrival.since(after) >= LATE)
 }
 
 /// Where to begin so that the parameter sets right in front of an IDR slice, which belong to the same picture, come along.

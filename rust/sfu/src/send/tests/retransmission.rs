@@ -93,8 +93,48 @@ fn a_packet_is_retransmitted_once_per_round_trip() {
     world.pass(60 * MS);
     world.nack(VIDEO, &[seq]).unwrap();
     world.pass(10 * MS);
-    assert_eq!(world.again(VIDEO).len(), 2);
+    assert_eq!(
+        world.again(VIDEO).len(),
+        3,
+        "the first one was in vain, so the second leaves twice"
+    );
     assert_eq!(world.dropped(DropReason::NackRepeated), 9);
+}
+
+#[test]
+fn a_packet_that_the_publisher_sent_again_leaves_twice() {
+    let mut world = showing_first(&[Codec::Vp8]);
+    let now = world.now;
+    let mut picture = world.source(0).make(now, 3, false);
+    let mut lost = picture.remove(1);
+    for made in &picture {
+        world.arrive(VIDEO, 0, made).unwrap();
+    }
+    world.pass(60 * MS);
+    assert_eq!(world.media(VIDEO).len(), 5);
+    lost.meta.arrival = world.now;
+    world.arrive(VIDEO, 0, &lost).unwrap();
+    world.pass(10 * MS);
+    assert_eq!(world.media(VIDEO).len(), 6);
+    let (media, again) = (world.media(VIDEO)[5].clone(), world.again(VIDEO)[0].clone());
+    assert_eq!(again.payload[..2], (media.seq as u16).to_be_bytes());
+    assert_eq!(again.payload[2..], media.payload);
+}
+
+#[test]
+fn a_packet_that_was_only_overtaken_leaves_once() {
+    let mut world = showing_first(&[Codec::Vp8]);
+    let now = world.now;
+    let mut picture = world.source(0).make(now, 3, false);
+    let mut overtaken = picture.remove(1);
+    for made in &picture {
+        world.arrive(VIDEO, 0, made).unwrap();
+    }
+    world.pass(5 * MS);
+    overtaken.meta.arrival = world.now;
+    world.arrive(VIDEO, 0, &overtaken).unwrap();
+    world.pass(10 * MS);
+    assert_eq!((world.media(VIDEO).len(), world.again(VIDEO).len()), (6, 0));
 }
 
 #[test]
