@@ -37,7 +37,7 @@ GHOSTS_S = 45.0
 LET_GO_S = 10.0
 """A TCP connection that has just ended may be open that long; a leak stays."""
 DATABASE = 15
-"""Descriptors of the database's files: a pool keeps 5 connections, each with the file, its log and its shared memory."""
+"""Descriptors of the database's files: a pool keeps 5 connections, each with the file, its log and its index."""
 POOL = 6
 """Threads that Python's default executor may still start (processors + 4, at most 32)."""
 
