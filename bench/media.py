@@ -1,9 +1,10 @@
 """What forwarding one packet costs in user space: time, instructions, allocations, memory.
 
-``rust/sim/src/bin/forward.rs`` does the work: one publisher of VP8 and Opus, real DTLS handshakes and keys, packets pushed
-straight into a shard, sealed datagrams dropped. Its time contains everything between the two: opening each incoming packet
-once, the rings, queues, pacing, timers, numbering, rewriting, reports, sealing. The cost of encryption alone is that of sealing
-packets of the same sizes with the same profile for as many viewers; the cost without encryption is the difference.
+``rust/sim/src/bin/forward.rs`` does the work: one publisher of VP8 and Opus, real DTLS handshakes and keys, packets
+pushed straight into a shard, sealed datagrams dropped. Its time (of the thread on the processor) contains everything
+between the two: opening each incoming packet once, rings, queues, pacing, timers, numbering, rewriting, reports,
+sealing. The cost of encryption alone is that of sealing packets of the same sizes with the same profile for as many
+viewers; the cost without encryption is the difference.
 """
 
 import argparse
@@ -137,10 +138,10 @@ def main() -> int:
         Line("  without encryption (the difference)", total - sealing, "ns", 60),
         Line("allocations per forwarded packet", allocations, "", 0),
         Line(f"heap per viewer with {SLOTS} bound slots", float(weight["bytes_per_viewer"]) / 1024, "KB", 64),
-        Line("instructions per forwarded packet, encryption included", counted and counted["forwarding"], ""),
+        Line("instructions per forwarded packet, encryption included", counted["forwarding"] if counted else None, ""),
         Line(
             "  without encryption (the difference)",
-            counted and counted["forwarding"] - counted["sealing"],
+            counted["forwarding"] - counted["sealing"] if counted else None,
             "",
         ),
     ]
@@ -154,8 +155,9 @@ def main() -> int:
         print(f"{line.name:<58}{value:>10} {line.unit:<3} {target:<12}{line.verdict}")
     print("\nHeap: allocator's books around the shard's calls, C libraries included; all slots but one are video.")
     if counted is not None:
-        print("Instructions: callgrind's processor has no AVX-512, so ciphers take a longer way there than in the time above.")
-        print(f"malloc within forwarding, C libraries included: {'called' if counted['calls_malloc'] else 'never called'}.")
+        print("Instructions: callgrind's processor has no AVX-512, so the cipher takes a longer way there than above.")
+        called = "called" if counted["calls_malloc"] else "never called"
+        print(f"malloc within forwarding, C libraries included: {called}.")
 
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     figures = {

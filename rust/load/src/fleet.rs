@@ -83,6 +83,7 @@ pub struct Fleet {
     poll: Poll,
     events: Events,
     target: SocketAddr,
+    via: Option<SocketAddr>,
     local: IpAddr,
     connections: HashMap<Id, Connection>,
     timers: BinaryHeap<Reverse<(Instant, Id)>>,
@@ -95,19 +96,21 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// For the server at `url` (`http://host:port`).
+    /// For the server at `url` (`http://host:port`). Media goes to `via`, if given, instead of where the server says.
     ///
     /// # Errors
     /// In words: the URL is not one, or it may not be sent to, or the kernel has no sockets left.
-    pub fn new(url: &str) -> Result<Self, String> {
+    pub fn new(url: &str, via: Option<&str>) -> Result<Self, String> {
         let authority = signal::authority(url).ok_or_else(|| format!("{url} is not http://host:port"))?;
-        let target = isolation::target(&authority).map_err(|refused| refused.to_string())?;
+        let address = |authority: &str| isolation::target(authority).map_err(|refused| refused.to_string());
+        let target = address(&authority)?;
         let words = |error: io::Error| error.to_string();
         Ok(Self {
             poll: Poll::new().map_err(words)?,
             events: Events::with_capacity(1024),
             local: local_address(target).map_err(words)?,
             target,
+            via: via.map(address).transpose()?,
             connections: HashMap::new(),
             timers: BinaryHeap::new(),
             last_id: 0,
@@ -411,7 +414,7 @@ impl Fleet {
             Said::Closed => return Err("the server closed the socket".to_owned()),
             Said::Text(text) => match signal::incoming(&text) {
                 Incoming::Answer(sdp) => {
-                    connection.peer.answer(&sdp)?;
+                    connection.peer.answer(&sdp, self.via)?;
                     self.time_out(Instant::now(), id);
                 }
                 Incoming::Refused(reason) => return Err(reason),
@@ -469,9 +472,10 @@ mod tests {
     #[test]
     fn a_target_elsewhere_is_refused() {
         if !isolation::is_isolated() {
-            assert!(Fleet::new("http://192.0.2.1:80").is_err());
+            assert!(Fleet::new("http://192.0.2.1:80", None).is_err());
+            assert!(Fleet::new("http://127.0.0.1:80", Some("192.0.2.1:80")).is_err());
         }
-        assert!(Fleet::new("https://127.0.0.1").is_err());
-        assert!(Fleet::new("http://127.0.0.1:80").is_ok());
+        assert!(Fleet::new("https://127.0.0.1", None).is_err());
+        assert!(Fleet::new("http://127.0.0.1:80", None).is_ok());
     }
 }

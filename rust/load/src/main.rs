@@ -9,13 +9,14 @@ use serde_json::Value;
 
 const USAGE: &str = "\
 usage: rostra-load view --http URL --account A --stream S [--token T] [--viewers N] [--seconds S]
-                        [--churn] [--slots N] [--ramp-ms N] [--verify] [--seed N]
+                        [--churn] [--slots N] [--ramp-ms N] [--verify] [--seed N] [--via HOST:PORT]
        rostra-load publish --http URL --stream S --token T [--source ID] [--seconds S]
-                        [--fps 30] [--kbps 1200] [--seed N]
+                        [--fps 30] [--kbps 1200] [--seed N] [--via HOST:PORT]
 
 view     N viewers watch the stream. --churn: each stays 5 to 60 s, leaves with or without a goodbye, and returns.
          --slots 3: two more videos each, for named sources. --verify: the publishers are rostra-load's; check every byte of video.
 publish  One source with synthetic VP8 and sound.
+--via    Media goes there (a rostra-link) instead of where the server says.
 
 Progress goes to stderr, one line of JSON with the totals to stdout. Exit code 1 when nobody joined. Loopback only, unless the network
 namespace has no default route.";
@@ -53,6 +54,7 @@ struct Arguments {
     stream: String,
     token: Option<String>,
     source: Option<String>,
+    via: Option<String>,
     viewers: Option<u32>,
     seconds: Option<u64>,
     slots: Option<u32>,
@@ -102,6 +104,7 @@ impl Arguments {
             "--stream" => self.stream = value,
             "--token" => self.token = Some(value),
             "--source" => self.source = Some(value),
+            "--via" => self.via = Some(value),
             "--viewers" => self.viewers = Some(number(name, &value)?),
             "--seconds" => self.seconds = Some(number(name, &value)?),
             "--slots" => self.slots = Some(number(name, &value)?),
@@ -120,6 +123,7 @@ impl Arguments {
         if self.publish {
             return publish::run(publish::Plan {
                 url: self.http,
+                via: self.via,
                 role: Role::Publish {
                     stream: self.stream,
                     token: self.token.unwrap_or_default(),
@@ -133,6 +137,7 @@ impl Arguments {
         }
         view::run(view::Plan {
             url: self.http,
+            via: self.via,
             role: Role::View {
                 account: self.account,
                 stream: self.stream,

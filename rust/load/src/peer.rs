@@ -82,13 +82,17 @@ impl Peer {
         (peer, without_candidates(&offer.to_sdp_string(), |_| false))
     }
 
-    /// Take the server's answer. Candidates that must not be sent to are left out.
+    /// Take the server's answer. Candidates that must not be sent to are left out; `via` (a relay) takes the place of all of them.
     ///
     /// # Errors
     /// In words.
-    pub fn answer(&mut self, sdp: &str) -> Result<(), String> {
+    pub fn answer(&mut self, sdp: &str, via: Option<SocketAddr>) -> Result<(), String> {
         let pending = self.pending.take().ok_or("a second answer")?;
-        let sdp = without_candidates(sdp, isolation::is_allowed);
+        let sdp = without_candidates(sdp, |address| via.is_none() && isolation::is_allowed(address));
+        if let Some(via) = via {
+            let relay = Candidate::host(via, "udp").map_err(|error| error.to_string())?;
+            self.rtc.add_remote_candidate(relay);
+        }
         let answer = SdpAnswer::from_sdp_string(&sdp).map_err(|error| format!("answer: {error}"))?;
         self.rtc
             .sdp_api()

@@ -22,6 +22,8 @@ const MOST_LATE: Duration = Duration::from_millis(200);
 pub struct Plan {
     /// `http://host:port`
     pub url: String,
+    /// `host:port` of a relay in the way of the media.
+    pub via: Option<String>,
     /// Who it is.
     pub role: Role,
     /// How long.
@@ -61,7 +63,7 @@ struct Publisher {
 /// # Errors
 /// In words: the target is refused, or the connection did not come about or broke.
 pub fn run(plan: Plan) -> Result<Value, String> {
-    let mut fleet = Fleet::new(&plan.url)?;
+    let mut fleet = Fleet::new(&plan.url, plan.via.as_deref())?;
     let start = Instant::now();
     let id = fleet
         .join(start, plan.role.clone(), 0)

@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct Plan {
     /// `http://host:port`
     pub url: String,
+    /// `host:port` of a relay in the way of the media.
+    pub via: Option<String>,
     /// Who they are.
     pub role: Role,
     /// How many at a time.
@@ -89,7 +91,7 @@ pub fn run(plan: Plan) -> Result<Value, String> {
         next: Some(start + plan.ramp * number as u32),
     });
     let mut audience = Audience {
-        fleet: Fleet::new(&plan.url)?,
+        fleet: Fleet::new(&plan.url, plan.via.as_deref())?,
         seats: seats.collect(),
         by_id: HashMap::new(),
         random: Random::new(plan.seed),

@@ -171,6 +171,7 @@ fn media_server(mut socket: WebSocket<TcpStream>, mut rtc: Rtc, udp: &UdpSocket,
 fn plan(url: String, stream: &str) -> view::Plan {
     view::Plan {
         url,
+        via: None,
         role: Role::View {
             account: "acc".into(),
             stream: stream.into(),
@@ -228,6 +229,7 @@ fn a_publisher_sends_what_it_counts_and_honours_requests_for_key_frames() {
     let (url, seen) = server();
     let totals = publish::run(publish::Plan {
         url,
+        via: None,
         role: Role::Publish {
             stream: "demo".into(),
             token: "t".into(),

@@ -4,12 +4,12 @@
 use std::error::Error;
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::Duration;
 
 use rostra_sfu::command::SrtpProfile;
 use rostra_sfu::transport::srtp::{KeyingHalf, SrtpOut};
 use rostra_sim::bed::{Bed, Forwarded};
-use rostra_sim::counting::Counting;
+use rostra_sim::counting::{Counting, cpu_time};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -54,14 +54,14 @@ fn time(viewers: u16, seconds: u16) -> Result<String, Box<dyn Error>> {
     let mut lanes = lanes(profile, viewers)?;
     for number in 0..seconds + 2 {
         let mut slice = bed.record(SECOND_US);
-        let start = Instant::now();
+        let start = cpu_time();
         let forwarded = measured_forwarding(&mut bed, &mut slice);
-        let took = start.elapsed();
+        let took = cpu_time() - start;
         bed.catch_up();
         let sizes = sizes(&slice);
-        let start = Instant::now();
+        let start = cpu_time();
         let sealed = measured_sealing(&mut lanes, &sizes, profile);
-        let took_sealing = start.elapsed();
+        let took_sealing = cpu_time() - start;
         if sealed != sizes.len() as u64 * u64::from(viewers) {
             return Err("not every packet was sealed".into());
         }
@@ -70,7 +70,7 @@ fn time(viewers: u16, seconds: u16) -> Result<String, Box<dyn Error>> {
         if number < 2 {
             continue;
         }
-        let per = |took: std::time::Duration, packets: u64| took.as_nanos() as f64 / packets.max(1) as f64;
+        let per = |took: Duration, packets: u64| took.as_nanos() as f64 / packets.max(1) as f64;
         forwarding.push(per(took, forwarded.packets));
         sealing.push(per(took_sealing, sealed));
         total.packets += forwarded.packets;
