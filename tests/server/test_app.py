@@ -1,7 +1,6 @@
 """Start and end of the server."""
 
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -49,17 +48,20 @@ async def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.
 
 
 async def test_viewers_and_publishers_hear_that_the_server_stops(tmp_path: Path) -> None:
-    async with running(tmp_path) as server, asyncio.timeout(30):
-        async with server.publisher(events=["stopped"]) as publisher, server.socket("subscribe") as viewer:
-            await server.viewed(viewer)
-            async with server.socket("publish", "idle") as idle_socket:
-                server.stop()
-                for one in (publisher.socket, viewer):
-                    assert await one.event("stopped") == {"streamId": f"{server.account.id}/demo"}
-                    assert await one.closed() == 1001
-                assert await idle_socket.closed() == 1001
-                await server.ended()
-                assert server.engine.transports() == set()
+    async with (
+        running(tmp_path) as server,
+        server.publisher(events=["stopped"]) as publisher,
+        server.socket("subscribe") as viewer,
+        server.socket("publish", "idle") as idle,
+    ):
+        await server.viewed(viewer)
+        server.stop()
+        for one in (publisher.socket, viewer):
+            assert await one.event("stopped") == {"streamId": f"{server.account.id}/demo"}
+            assert await one.closed() == 1001
+        assert await idle.closed() == 1001
+        await server.ended()
+        assert server.engine.transports() == set()
 
 
 async def failure(tmp_path: Path, http: HttpConfig) -> str:
@@ -123,12 +125,16 @@ async def test_tokens_stay_out_of_the_log(tmp_path: Path, capfd: pytest.CaptureF
         assert text not in logged
 
 
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 async def test_sockets_leave_nothing_behind(server: Server) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(20):
         async with server.publisher(), server.socket("subscribe") as viewer:
             await server.viewed(viewer)
     await server.until(lambda: server.engine.transports() == set())
     text = (await server.client.get("/metrics")).text
     assert "rostra_streams 0.0" in text
-    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    assert descriptors() <= before + 2
