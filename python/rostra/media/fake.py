@@ -148,6 +148,11 @@ class FakeEngine:
 
     # --- What can be seen ---------------------------------------------------------------------------------------
 
+    @property
+    def has_news(self) -> bool:
+        """Whether ``drain`` has something."""
+        return bool(self._events)
+
     def transports(self) -> set[TransportId]:
         """Transports that live."""
         return set(self._transports)

@@ -22,6 +22,7 @@ _MAX_EVENTS: Final = 32
 _MID_CHARACTERS: Final = frozenset("!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz{|}~")
 
 _Events = Annotated[list[Annotated[str, msgspec.Meta(max_length=64)]], msgspec.Meta(max_length=_MAX_EVENTS)]
+_Number = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]  # what JavaScript can count
 _Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
@@ -130,13 +131,13 @@ _COMMANDS: Final[dict[str, type[Command]]] = {
 
 class _Envelope(msgspec.Struct, frozen=True, rename="camel"):
     type: Literal["cmd"]
-    trans_id: int
+    trans_id: _Number
     name: str
     data: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _TransId(msgspec.Struct, frozen=True, rename="camel"):
-    trans_id: int
+    trans_id: _Number
 
 
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)

@@ -16,6 +16,7 @@ from rostra.server.http import Headers, on_error, on_http_exception
 from rostra.server.metrics import Metrics
 from rostra.server.signalling import Sockets
 
+_API: Final = frozenset({"/api/director/publish", "/api/director/subscribe", page.SETTINGS})
 _ALL_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -31,20 +32,19 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(Exception, on_error)
     app.include_router(director.router(context))
-    known = {route.path for route in app.router.routes if isinstance(route, Route)} | {"/api/dev/settings"}
-
-    async def other(request: Request) -> Response:
-        raise HTTPException(405 if request.url.path in known else 404)
-
     app.router.routes += [
         *sockets.routes(),
         page.settings(context),
         Route("/healthz", _healthz),
         Route("/metrics", get_metrics),
-        Route("/api/{path:path}", other, methods=_ALL_METHODS),
+        Route("/api/{path:path}", _other, methods=_ALL_METHODS),
         page.static(),
     ]
     return Headers(app)
+
+
+async def _other(request: Request) -> Response:
+    raise HTTPException(405 if request.url.path in _API else 404)
 
 
 async def _healthz(_request: Request) -> Response:

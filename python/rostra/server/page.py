@@ -15,6 +15,7 @@ from rostra import __version__
 from rostra.server.context import Context
 from rostra.server.http import fail
 
+SETTINGS: Final = "/api/dev/settings"
 _STATIC: Final = Path(rostra.__file__).parent / "static"
 _NOT_BUILT: Final = (
     "<!doctype html><title>Rostra</title><p>The page is not built. <code>make build</code> builds it.</p>"
@@ -43,7 +44,7 @@ def settings(context: Context) -> Route:
         body = msgspec.json.encode(_Settings(account.id, publish.value, subscribe.value, __version__))
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
-    return Route("/api/dev/settings", get, methods=["GET"])
+    return Route(SETTINGS, get, methods=["GET"])
 
 
 def is_own_page(request: Request) -> bool:
