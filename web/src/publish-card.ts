@@ -5,7 +5,7 @@ import { Meter, type Reading, rateInWords } from './meter.js';
 import { NO_SETTINGS, type Settings } from './settings.js';
 import { shared } from './styles.js';
 import { TestPicture } from './test-picture.js';
-import { inWords, sourceInWords } from './words.js';
+import { counted, inWords, sourceInWords } from './words.js';
 
 export interface Publication {
   readonly id: number;
@@ -105,7 +105,7 @@ export class PublishCard extends LitElement {
           ${
             this.viewers === undefined
               ? nothing
-              : html`<span>${this.viewers} ${this.viewers === 1 ? 'viewer' : 'viewers'}</span>`
+              : html`<span>${counted(this.viewers, 'viewer')}</span>`
           }
         </div>
         ${this.trouble ? html`<p class="trouble" role="alert">${this.trouble}</p>` : nothing}

@@ -133,4 +133,7 @@ export const shared = css`
   .quiet {
     color: var(--faint);
   }
+  .quiet a {
+    color: var(--accent);
+  }
 `;

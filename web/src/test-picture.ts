@@ -28,6 +28,14 @@ function hashOf(name: string): number {
 }
 
 /**
+ * The colour of a name, in degrees. FNV's prime lies close to a multiple of 180, so names that count up
+ * would get two colours in turn; a turn by the golden ratio keeps neighbours apart.
+ */
+export function hueOf(name: string): number {
+  return Math.floor(((Math.imul(hashOf(name), 0x9e3779b1) >>> 0) / 2 ** 32) * 360);
+}
+
+/**
  * A picture that shows whether and when it arrives: a running clock for people, one for machines
  * (`clock.ts`), and a flash with a beep at every full second.
  */
@@ -44,7 +52,7 @@ export class TestPicture {
 
   constructor(settings: PictureSettings) {
     this.#settings = settings;
-    this.#hue = hashOf(settings.name) % 360;
+    this.#hue = hueOf(settings.name);
     this.#canvas.width = settings.width;
     this.#canvas.height = settings.height;
     this.stream = new MediaStream([this.#video(), ...(settings.sound ? [this.#sound()] : [])]);
@@ -128,11 +136,11 @@ export class TestPicture {
 
     context.fillStyle = '#fff';
     context.font = `600 ${3 * unit}px system-ui, sans-serif`;
-    context.fillText(this.#settings.name, 1.5 * unit, 4.5 * unit, width - 9 * unit);
+    context.fillText(this.#settings.name, 1.5 * unit, 5.6 * unit, width - 9 * unit);
     context.font = `${2.6 * unit}px ui-monospace, monospace`;
-    context.fillText(new Date(now).toISOString().slice(11, 23), 1.5 * unit, 9 * unit);
+    context.fillText(new Date(now).toISOString().slice(11, 23), 1.5 * unit, 9.8 * unit);
     context.font = `${1.3 * unit}px system-ui, sans-serif`;
-    context.fillText(`${width}×${height}, ${this.#settings.fps} fps`, 1.5 * unit, 12 * unit);
+    context.fillText(`${width}×${height}, ${this.#settings.fps} fps`, 1.5 * unit, 12.6 * unit);
 
     if (now % 1000 < FLASH_MS)
       context.fillRect(width - 6.6 * unit, 10 * unit, 5.2 * unit, 4 * unit);

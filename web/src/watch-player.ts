@@ -6,7 +6,7 @@ import { Meter, type Reading, rateInWords } from './meter.js';
 import { NO_SETTINGS, type Settings } from './settings.js';
 import { Sources } from './sources.js';
 import { shared } from './styles.js';
-import { inWords, sourceInWords } from './words.js';
+import { counted, inWords, sourceInWords } from './words.js';
 
 type Look = 'good' | 'warn' | 'bad';
 
@@ -26,7 +26,7 @@ export class WatchPlayer extends LitElement {
         position: relative;
       }
       .stage video {
-        max-block-size: 62vh;
+        max-block-size: 56vh;
       }
       .message {
         position: absolute;
@@ -66,18 +66,27 @@ export class WatchPlayer extends LitElement {
       }
       .strip {
         display: grid;
-        grid-template-columns: repeat(auto-fill, minmax(min(45%, 9rem), 1fr));
+        grid-template-columns: repeat(auto-fill, minmax(min(45%, 12rem), 1fr));
         gap: 0.6rem;
       }
       .strip button {
-        position: relative;
+        display: grid;
+        align-content: end;
         padding: 0;
         overflow: hidden;
         min-height: 5rem;
-        background: #000;
       }
       .strip video {
         border-radius: 0;
+      }
+      /* Below the picture: on one this small it would hide too much. */
+      .caption {
+        padding: 0.25rem 0.5rem;
+        font-size: 0.85rem;
+        text-align: start;
+        overflow: hidden;
+        text-overflow: ellipsis;
+        white-space: nowrap;
       }
     `,
   ];
@@ -157,8 +166,8 @@ export class WatchPlayer extends LitElement {
                       <span>${reading.codec.toUpperCase()}</span>`
                     : nothing
                 }
-                <span class="dropped">${reading.dropped} frames dropped</span>
-                <span>${reading.lost} packets lost</span>`
+                <span class="dropped">${counted(reading.dropped, 'frame')} dropped</span>
+                <span>${counted(reading.lost, 'packet')} lost</span>`
               : nothing
           }
         </div>
@@ -198,7 +207,7 @@ export class WatchPlayer extends LitElement {
                   ? html`<video autoplay muted playsinline .srcObject=${stream}></video>`
                   : nothing
               }
-              <span class="name">${sourceInWords(source)}</span>
+              <span class="caption">${sourceInWords(source)}</span>
             </button>
           `,
         )}

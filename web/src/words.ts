@@ -31,4 +31,8 @@ export function inWords(error: unknown): string {
   return message ? `It did not work: ${message}` : 'It did not work.';
 }
 
+/** `1 frame`, `2 frames`. */
+export const counted = (count: number, thing: string): string =>
+  `${count} ${thing}${count === 1 ? '' : 's'}`;
+
 export const sourceInWords = (source: string | null): string => source ?? 'Main source';

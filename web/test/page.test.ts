@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { tabIn, watchedIn, withWatched } from '../src/location.js';
 import { Meter, rateInWords } from '../src/meter.js';
 import { Sources } from '../src/sources.js';
-import { inWords } from '../src/words.js';
+import { hueOf } from '../src/test-picture.js';
+import { counted, inWords } from '../src/words.js';
 
 describe('the address of the page', () => {
   it('names the streams to watch, each once', () => {
@@ -16,6 +17,22 @@ describe('the address of the page', () => {
     expect(tabIn('?watch=a', '')).toBe('watch');
     expect(tabIn('?watch=a', '#publish')).toBe('publish');
     expect(tabIn('', '#watch')).toBe('watch');
+  });
+});
+
+describe('test pictures', () => {
+  it.each([
+    [['demo', 'source-2', 'source-3']],
+    [['source-2', 'source-3', 'source-4', 'source-5']],
+    [['cam1', 'cam2', 'cam3', 'cam4']],
+  ])('of names that count up (%s) can be told apart', (names) => {
+    const hues = names.map(hueOf);
+    for (const [n, hue] of hues.entries()) {
+      for (const other of hues.slice(n + 1)) {
+        const apart = Math.abs(hue - other);
+        expect(Math.min(apart, 360 - apart)).toBeGreaterThan(15);
+      }
+    }
   });
 });
 
@@ -39,6 +56,16 @@ describe('errors in words', () => {
     [undefined, 'It did not work.'],
   ])('say %j as a person would', (error, words) => {
     expect(inWords(error)).toBe(words);
+  });
+});
+
+describe('counts in words', () => {
+  it('say one as one', () => {
+    expect([0, 1, 2].map((count) => counted(count, 'frame'))).toEqual([
+      '0 frames',
+      '1 frame',
+      '2 frames',
+    ]);
   });
 });
 

@@ -1,0 +1,299 @@
+"""The page as people use it: publish with the form, watch, choose among the sources."""
+
+import re
+from collections.abc import AsyncIterator
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
+from playwright.async_api import TimeoutError as PageTimeoutError
+
+from .conftest import Server
+
+NOT_LIVE = "the server responded with a status of 400"
+"""What Chromium itself writes into the console when a director refuses; a page cannot prevent it."""
+
+# The mean colour of a strip at the left edge of a <video>, where a test picture has nothing but its ground.
+COLOUR = """(video) => {
+  if (!video.videoWidth) return null;
+  const canvas = new OffscreenCanvas(4, 4);
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, video.videoHeight * 0.7, video.videoWidth * 0.03, video.videoHeight * 0.1, 0, 0, 4, 4);
+  return [...context.getImageData(2, 2, 1, 1).data].slice(0, 3);
+}"""
+
+COUNT = """(video) => {
+  video.shown = -1;
+  const next = () => { video.shown += 1; if (video.shown < 10) video.requestVideoFrameCallback(next); };
+  next();
+}"""
+
+FOCUSED = """() => {
+  let element = document.activeElement;
+  while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+  // The controls of a <video> are the browser's, and so are their rings.
+  const ring = element?.tagName === "VIDEO" || (element !== document.body && getComputedStyle(element).outlineStyle !== "none");
+  return { text: element.textContent.trim(), name: element.name ?? "", ring, strip: !!element.closest(".strip") };
+}"""
+
+
+class Site:
+    """Tabs of one person. Nothing may leave the server's origin, and nothing may go wrong unsaid."""
+
+    def __init__(self, context: BrowserContext, origin: str) -> None:
+        self._context = context
+        self._origin = origin
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+
+    async def open(self, *watch: str, width: int = 1280, height: int = 900) -> Page:
+        """A tab with the page; ``watch`` names the streams in its address."""
+        page = await self._context.new_page()
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("websocket", lambda socket: self.requests.append(socket.url.replace("ws", "http", 1)))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._said)
+        await page.set_viewport_size({"width": width, "height": height})
+        query = urlencode([("watch", name) for name in watch])
+        await page.goto(f"{self._origin}/{'?' + query if query else ''}")
+        return page
+
+    def foreign(self) -> list[str]:
+        """Requests to anywhere else; ``blob:`` and ``data:`` are the page itself."""
+        own = urlsplit(self._origin)
+        parts = [(url, urlsplit(url)) for url in self.requests if not url.startswith(("blob:", "data:"))]
+        return [url for url, part in parts if (part.scheme, part.netloc) != (own.scheme, own.netloc)]
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(message.text)
+
+
+@pytest.fixture
+async def site(browser: Browser, server: Server) -> AsyncIterator[Site]:
+    """Fails the test when the page asked anybody else, or its console shows an error or a warning."""
+    context = await browser.new_context()
+    site = Site(context, server.http)
+    yield site
+    await context.close()
+    assert site.requests
+    assert site.foreign() == []
+    assert site.errors == []
+
+
+async def publish(page: Page, stream: str, source: str = "", *, codec: str = "vp8") -> Locator:
+    """Start a test picture with the form, and wait until it is live: its card."""
+    form = page.locator("publish-view form")
+    await form.locator("input[name=stream]").fill(stream)
+    await form.locator("input[name=source]").fill(source)
+    await form.locator("select[name=size]").select_option("320x180")
+    await form.locator("select[name=fps]").select_option("15")
+    await form.locator("select[name=codec]").select_option(codec)
+    await form.get_by_role("button", name="Start").click()
+    card = page.get_by_role("article", name=f"{stream}, {source or 'Main source'}", exact=True)
+    await expect(card.get_by_role("status")).to_have_text("Live", timeout=15_000)
+    return card
+
+
+async def untils(page: Page, locator: Locator, condition: str, what: str) -> None:
+    """Wait until ``condition``, a JavaScript function of the element, holds."""
+    try:
+        await page.wait_for_function(condition, arg=await locator.element_handle(), timeout=20_000)
+    except PageTimeoutError as error:
+        raise AssertionError(f"waited for {what}") from error
+
+
+async def plays(page: Page, video: Locator) -> None:
+    """Wait until ten more frames were shown: not ``currentTime``, which needs an audio device when there is sound."""
+    await untils(page, video, "(video) => video.videoWidth > 0", "a picture")
+    await video.evaluate(COUNT)
+    await untils(page, video, "(video) => video.shown >= 10", "a moving picture")
+
+
+async def shows(page: Page, video: Locator, colour: list[int]) -> None:
+    """Wait until a picture has this colour, as far as an encoder leaves it."""
+    near = f"(([r, g, b]) => Math.hypot(r - {colour[0]}, g - {colour[1]}, b - {colour[2]}) < 40)"
+    await untils(page, video, f"(video) => {{ const c = ({COLOUR})(video); return c && {near}(c); }}", "its colour")
+
+
+def main_of(player: Locator) -> Locator:
+    return player.locator("video.main")
+
+
+def distance(one: list[int], other: list[int]) -> float:
+    return float(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5)
+
+
+async def test_published_sources_are_watched_and_a_click_swaps_them(site: Site) -> None:
+    studio = await site.open()
+    await publish(studio, "swap")
+    # After the main source the form proposes a name of its own, so that a second start is a second source.
+    await expect(studio.locator("input[name=source]")).not_to_have_value("")
+    second = await publish(studio, "swap", "Slides")
+    page = await site.open("swap")
+    player = page.locator("watch-player")
+    main, strip = main_of(player), player.locator(".strip button")
+    await plays(page, main)
+    await expect(strip).to_have_count(1)
+    await expect(strip).to_have_text("Slides")
+    await expect(player.locator(".stage .name")).to_have_text("Main source")
+    await plays(page, strip.locator("video"))
+    before: dict[str, list[int]] = {
+        "main": await main.evaluate(COLOUR),
+        "slides": await strip.locator("video").evaluate(COLOUR),
+    }
+    assert distance(before["main"], before["slides"]) > 60
+
+    await strip.click()
+    await expect(player.locator(".stage .name")).to_have_text("Slides")
+    await expect(strip).to_have_text("Main source")
+    await shows(page, main, before["slides"])
+    await shows(page, strip.locator("video"), before["main"])
+
+    await strip.click()
+    await shows(page, main, before["main"])
+    await expect(strip).to_have_text("Slides")
+    # A source that leaves takes its place in the strip with it; the publisher sees how many watch.
+    await expect(second).to_contain_text("1 viewer")
+    await second.get_by_role("button", name="Stop").click()
+    await expect(strip).to_have_count(0)
+    await plays(page, main)
+
+
+async def test_state_delay_and_rates_are_shown(site: Site) -> None:
+    studio = await site.open()
+    await publish(studio, "figures")
+    page = await site.open("figures")
+    player = page.locator("watch-player")
+    await plays(page, main_of(player))
+    facts = player.locator(".facts")
+    await expect(facts.get_by_role("status")).to_have_text("Connected")
+    # Read from the clock in the picture: drawn, encoded, carried, decoded and shown.
+    await untils(
+        page,
+        facts,
+        "(f) => { const ms = parseInt(f.querySelector('.delay')?.textContent.slice(6)); return ms > 0 && ms < 1000; }",
+        "the delay",
+    )
+    await untils(page, facts, "(f) => parseInt(f.querySelector('.rate')?.textContent) > 10", "the rate")
+    await expect(facts).to_contain_text("320×180")
+    await expect(facts).to_contain_text("VP8")
+    await expect(facts.locator(".dropped")).to_have_text(re.compile(r"^(1 frame|\d+ frames) dropped$"))
+
+
+async def test_a_stream_that_nobody_publishes_is_waited_for_in_plain_words(site: Site) -> None:
+    page = await site.open("later")
+    player = page.locator("watch-player")
+    await expect(player.locator(".message")).to_contain_text("Nobody is publishing this stream yet.")
+    studio = await site.open()
+    await publish(studio, "later")
+    await plays(page, main_of(player))
+    await expect(player.locator(".message")).to_have_count(0)
+    assert site.errors
+    assert all(NOT_LIVE in error for error in site.errors)
+    site.errors.clear()
+
+
+async def test_a_main_source_that_stops_says_so_and_another_can_be_chosen(site: Site) -> None:
+    studio = await site.open()
+    first = await publish(studio, "stops")
+    await publish(studio, "stops", "Slides")
+    page = await site.open("stops")
+    player = page.locator("watch-player")
+    await plays(page, player.locator(".strip video"))
+    await first.get_by_role("button", name="Stop").click()
+    await expect(player.locator(".message")).to_have_text("The main source has stopped. Choose another one below.")
+    await player.locator(".strip button").click()
+    await expect(player.locator(".message")).to_have_count(0)
+    await plays(page, main_of(player))
+    await expect(player.locator(".strip button")).to_have_count(0)
+
+
+async def test_everything_can_be_done_with_the_keyboard(site: Site) -> None:
+    page = await site.open()
+    await page.wait_for_selector("publish-view form")
+
+    async def tab_to(wanted: str) -> None:
+        for _ in range(40):
+            await page.keyboard.press("Tab")
+            focused = await page.evaluate(FOCUSED)
+            assert focused["ring"], f"no focus ring on {focused}"
+            if wanted in (focused["text"], focused["name"]):
+                return
+        raise AssertionError(f"Tab does not reach {wanted}")
+
+    await tab_to("stream")
+    await page.keyboard.type("keys")  # what a field holds is selected when Tab enters it
+    await tab_to("Start")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("publish-card")).to_have_count(1)
+    await tab_to("Stop")
+    await page.keyboard.press("Shift+Tab")
+    await page.keyboard.press("Space")
+    await expect(page.locator("publish-card")).to_have_count(2)
+    for card in await page.locator("publish-card").all():
+        await expect(card.get_by_role("status")).to_have_text("Live", timeout=15_000)
+
+    await page.locator("h1").click()  # the top of the page, as after a reload
+    await tab_to("Watch")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("watch-view form")).to_be_visible()
+    await tab_to("stream")
+    await page.keyboard.type("keys")
+    await page.keyboard.press("Enter")
+    player = page.locator("watch-player")
+    await plays(page, main_of(player))
+    await plays(page, player.locator(".strip video"))
+    main: list[int] = await main_of(player).evaluate(COLOUR)
+    other: list[int] = await player.locator(".strip video").evaluate(COLOUR)
+    assert distance(main, other) > 60
+    await tab_to("source-2")
+    await page.keyboard.press("Enter")
+    await shows(page, main_of(player), other)
+    # The focus stays where it was: the same key swaps back.
+    assert (await page.evaluate(FOCUSED))["strip"]
+    await page.keyboard.press("Enter")
+    await shows(page, main_of(player), main)
+
+
+async def test_two_streams_play_side_by_side(site: Site) -> None:
+    studio = await site.open()
+    await publish(studio, "one")
+    await publish(studio, "other", "Guest")
+    page = await site.open("one", "other")
+    players = page.locator("watch-player")
+    await expect(players).to_have_count(2)
+    colours, boxes = [], []
+    for player in await players.all():
+        await plays(page, main_of(player))
+        colours.append(await main_of(player).evaluate(COLOUR))
+        boxes.append(await player.bounding_box())
+    assert distance(*colours) > 60
+    one, other = boxes
+    assert one is not None
+    assert other is not None
+    assert one["y"] == other["y"]
+    assert one["x"] + one["width"] <= other["x"]
+    # Closing one leaves the other alone, and the address names what is left.
+    await players.first.get_by_role("button", name="Close").click()
+    await expect(players).to_have_count(1)
+    assert "watch=other" in page.url
+    assert "watch=one" not in page.url
+    await plays(page, main_of(players))
+
+
+async def test_a_phone_shows_everything_without_scrolling_sideways(site: Site) -> None:
+    studio = await site.open(width=390, height=844)
+    for source in ("", "Slides", "A camera with a name that is too long for one line of a phone"):
+        await publish(studio, "phone", source)
+    page = await site.open("phone", width=390, height=844)
+    player = page.locator("watch-player")
+    await plays(page, main_of(player))
+    await expect(player.locator(".strip video")).to_have_count(2)
+    for tab in (studio, page):
+        size = await tab.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert size[0] <= size[1] == 390
+    for button in await player.locator(".strip button").all():
+        box = await button.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 44  # a finger's size
