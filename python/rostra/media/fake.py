@@ -288,7 +288,8 @@ def _refusal(spec: TransportSpec) -> RefusalCode | None:
         return RefusalCode.INVALID
     if len(spec.fingerprints) > MAX_FINGERPRINTS or len(spec.receive) + len(spec.slots) > MAX_MEDIA:
         return RefusalCode.TOO_MANY
-    for one in (*spec.receive, *spec.slots):
+    medias: list[ReceiveSpec | SlotSpec] = [*spec.receive, *spec.slots]
+    for one in medias:
         if (refusal := _codec_refusal(one.kind, one.codecs)) is not None:
             return refusal
     if any(not 0 < len(receive.encodings) <= MAX_ENCODINGS for receive in spec.receive):
