@@ -288,9 +288,9 @@ def _refusal(spec: TransportSpec) -> RefusalCode | None:
         return RefusalCode.INVALID
     if len(spec.fingerprints) > MAX_FINGERPRINTS or len(spec.receive) + len(spec.slots) > MAX_MEDIA:
         return RefusalCode.TOO_MANY
-    codecs = [*((one.kind, one.codecs) for one in spec.receive), *((one.kind, one.codecs) for one in spec.slots)]
-    for kind, offered in codecs:
-        if (refusal := _codec_refusal(kind, offered)) is not None:
+    medias: list[ReceiveSpec | SlotSpec] = [*spec.receive, *spec.slots]
+    for one in medias:
+        if (refusal := _codec_refusal(one.kind, one.codecs)) is not None:
             return refusal
     if any(not 0 < len(receive.encodings) <= MAX_ENCODINGS for receive in spec.receive):
         return RefusalCode.INVALID
