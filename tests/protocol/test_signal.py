@@ -1,0 +1,172 @@
+"""Signalling messages as text and as values."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.scene import KEY, show, source
+
+from rostra.model.effects import Active, AnnouncedTrack, Inactive, Stopped, Unwatched, ViewerCount, Watched
+from rostra.model.ids import TrackName
+from rostra.model.media import Codec, Kind
+from rostra.model.viewing import DEFAULT_EVENTS
+from rostra.protocol import signal
+
+TRACKS = (AnnouncedTrack(TrackName("video"), Kind.VIDEO), AnnouncedTrack(TrackName("audio"), Kind.AUDIO))
+
+
+def command(name: str, data: object) -> signal.Command:
+    number, decoded = signal.decode(json.dumps({"type": "cmd", "transId": 3, "name": name, "data": data}))
+    assert number == 3
+    return decoded
+
+
+def test_the_longest_publish_is_understood() -> None:
+    data = {"name": "demo", "sdp": "v=0", "codec": "VP8", "sourceId": "cam1", "priority": 5, "record": True}
+    publish = command("publish", {**data, "events": ["active"], "unknown": {}})
+    assert publish == signal.Publish("v=0", "VP8", "cam1", 5, ["active"])
+    assert publish.video_codec() is Codec.VP8
+
+
+def test_h264_is_the_default() -> None:
+    publish = command("publish", {"sdp": "v=0"})
+    assert isinstance(publish, signal.Publish)
+    assert publish.video_codec() is Codec.H264
+
+
+@pytest.mark.parametrize("codec", ["opus", "h265", "", "vp8 "])
+def test_other_codecs_are_refused(codec: str) -> None:
+    with pytest.raises(signal.FieldError):
+        signal.Publish("v=0", codec).video_codec()
+
+
+def test_a_view_without_events_wants_the_default_ones() -> None:
+    old, none = signal.View("v=0"), signal.View("v=0", [])
+    assert old.wanted_events() == DEFAULT_EVENTS
+    assert none.wanted_events() == frozenset()
+
+
+def test_the_shapes_of_view_of_all_clients_are_understood() -> None:
+    modern = {
+        "sdp": "v=0",
+        "streamId": "acc/demo",
+        "events": ["active", "vad"],
+        "vad": True,
+        "excludedSourceIds": None,
+        "pinnedSourceId": "cam",
+        "layer": "high",
+        "abr": {"strategy": "quality"},
+        "forcePlayoutDelay": {"min": 0, "max": 1},
+    }
+    assert command("view", modern) == signal.View("v=0", ["active", "vad"], "cam")
+    assert command("view", {"sdp": "v=0", "streamId": "demo", "forceSmooth": True}) == signal.View("v=0")
+
+
+def test_project_takes_lines_as_numbers_as_text_and_not_at_all() -> None:
+    project = command(
+        "project",
+        {
+            "mapping": [
+                {"media": "video", "mediaId": 0, "layer": {}},
+                {"trackId": 1, "mediaId": "2"},
+                {"media": "audio", "mediaId": None, "trackId": None},
+            ]
+        },
+    )
+    assert isinstance(project, signal.Project)
+    assert project.source_id is None
+    assert project.projections() == (show("0", Kind.VIDEO), show("2", None, "1"), show(None, Kind.AUDIO))
+
+
+def test_unproject_skips_what_is_null() -> None:
+    unproject = command("unproject", {"mediaIds": ["2", None, 3]})
+    assert isinstance(unproject, signal.Unproject)
+    assert unproject.mids() == ("2", "3")
+
+
+def test_commands_without_data_may_have_any_or_none() -> None:
+    for name, kind in (("unpublish", signal.Unpublish), ("unview", signal.Unview), ("unsubscribe", signal.Unview)):
+        for data in ({}, None, {"more": 1}):
+            assert command(name, data) == kind()
+    assert signal.decode('{"type":"cmd","transId":0,"name":"unview"}') == (0, signal.Unview())
+
+
+def test_the_main_source_is_null_or_empty() -> None:
+    assert signal.source_id(None) is signal.source_id("") is None
+    assert signal.source_id("cam") == "cam"
+    for text in ("x" * 129, "a\nb"):
+        with pytest.raises(signal.FieldError):
+            signal.source_id(text)
+
+
+@given(st.text() | st.binary())
+def test_nothing_but_a_signal_error_comes_of_nonsense(text: str | bytes) -> None:
+    with pytest.raises(signal.SignalError):
+        signal.decode(text)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(
+    st.sampled_from(["publish", "view", "project", "unproject", "select", "unpublish", "other"]),
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(["sdp", "mapping", "mediaIds", "layer", "events", "codec"], _JSON)
+    ),
+)
+def test_a_command_is_decoded_or_refused_with_its_number(name: str, data: dict[str, object]) -> None:
+    refusal = None
+    try:
+        command(name, data)
+    except signal.SignalError as error:
+        refusal = (error.trans_id, bool(error.message))
+    assert refusal in (None, (3, True))
+    assert refusal is not None or name != "other"
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "data"),
+    [
+        (
+            Active(KEY, None, TRACKS),
+            "active",
+            {
+                "streamId": "acc123/demo",
+                "sourceId": None,
+                "tracks": [{"trackId": "video", "media": "video"}, {"trackId": "audio", "media": "audio"}],
+            },
+        ),
+        (Active(KEY, source("cam"), ()), "active", {"streamId": "acc123/demo", "sourceId": "cam", "tracks": []}),
+        (Inactive(KEY, None), "inactive", {"streamId": "acc123/demo", "sourceId": None}),
+        (Stopped(KEY), "stopped", {"streamId": "acc123/demo"}),
+        (ViewerCount(KEY, 42), "viewercount", {"viewercount": 42}),
+        (Watched(KEY), "active", {"streamId": "acc123/demo"}),
+        (Unwatched(KEY), "inactive", {"streamId": "acc123/demo"}),
+    ],
+)
+def test_events_have_an_object_for_data(event: signal.SignalEvent, name: str, data: dict[str, object]) -> None:
+    assert json.loads(signal.encode_event(event)) == {"type": "event", "name": name, "data": data}
+
+
+def test_answers_name_their_command() -> None:
+    published = signal.Published("v=0", "p", "local", "f", "acc/demo")
+    assert json.loads(signal.encode_published(7, published)) == {
+        "type": "response",
+        "transId": 7,
+        "data": {"sdp": "v=0", "publisherId": "p", "clusterId": "local", "feedId": "f", "streamId": "acc/demo"},
+    }
+    viewed = signal.Viewed("v=0", "s", "local", "v", "acc/demo")
+    assert json.loads(signal.encode_viewed(8, viewed))["data"] == {
+        "sdp": "v=0",
+        "subscriberId": "s",
+        "clusterId": "local",
+        "streamViewId": "v",
+        "streamId": "acc/demo",
+    }
+    assert json.loads(signal.encode_done(9)) == {"type": "response", "transId": 9}
+    assert json.loads(signal.encode_error(None, "no")) == {"type": "error", "transId": None, "data": "no"}

@@ -1,0 +1,182 @@
+"""The hub: decisions carried out, and what happens when the media plane has no room."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from rostra.hub import Hub
+from rostra.media.engine import Overloaded
+from rostra.media.fake import FakeEngine
+from rostra.model.effects import Active, Inactive, SignalEvent, Stopped, ViewerCount
+from rostra.model.ids import ServerId
+from rostra.model.media import Codec, Command, TransportId
+from rostra.model.refused import UnknownViewer, Unsuitable
+from rostra.model.token import PublishGrant, SubscribeGrant
+from rostra.model.viewing import Project
+from rostra.protocol import sdp
+from tests.scene import ALL_EVENTS, KEY, VIDEO, show
+
+OFFERS = Path(__file__).parent.parent / "data" / "offers"
+PUBLISH = sdp.parse((OFFERS / "chromium-publish.sdp").read_text())
+VIEW = sdp.parse((OFFERS / "chromium-view.sdp").read_text())
+SERVER = ServerId("0" * 32)
+
+
+class Ear:
+    """A socket that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[SignalEvent] = []
+        self.hung_up = False
+
+    def tell(self, event: SignalEvent) -> None:
+        self.heard.append(event)
+
+    def hang_up(self) -> None:
+        self.hung_up = True
+
+
+class Picky(FakeEngine):
+    """A media plane that finds a field that does not fit."""
+
+    def submit(self, *commands: Command) -> None:
+        raise ValueError("spec.local_ufrag: too long")
+
+
+def publish(hub: Hub, peer: Ear | None = None) -> TransportId:
+    grant = PublishGrant(KEY, SERVER, multisource=True, subscribe_requires_auth=False)
+    peer = peer or Ear()
+    opened = hub.publish(grant, PUBLISH, peer, codec=Codec.VP8, source=None, priority=None, events=ALL_EVENTS)
+    hub.announce(opened.transport)
+    return opened.transport
+
+
+def view(hub: Hub, peer: Ear | None = None) -> TransportId:
+    opened = hub.view(SubscribeGrant(KEY, SERVER), VIEW, peer or Ear(), pinned=None, events=ALL_EVENTS)
+    hub.announce(opened.transport)
+    return opened.transport
+
+
+def start(engine: FakeEngine, transport: TransportId) -> None:
+    engine.connect(transport)
+    for track in engine.tracks(transport):
+        engine.start(track)
+
+
+async def settled() -> None:
+    """Let readers and timers that are due run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_facts_are_taken_in_as_they_come() -> None:
+    engine, ear = FakeEngine(), Ear()
+    hub = Hub(engine)
+    hub.start()
+    view(hub, ear)
+    start(engine, publish(hub))
+    await settled()
+    assert Active in map(type, ear.heard)
+    hub.stop()
+
+
+def test_a_request_without_room_leaves_no_trace() -> None:
+    engine = FakeEngine(capacity=0)
+    hub = Hub(engine)
+    with pytest.raises(Overloaded):
+        publish(hub)
+    with pytest.raises(Overloaded):
+        view(hub)
+    assert hub.totals().streams == 0
+    engine.capacity = 10
+    viewer = view(hub)
+    before = hub.stream(KEY)
+    engine.capacity = 0
+    with pytest.raises(Overloaded):
+        hub.unproject(viewer, tuple(before.viewers[viewer].slots))
+    assert hub.stream(KEY) is before
+
+
+async def test_a_fact_without_room_is_acted_upon_later_in_order() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    hub.start()
+    viewer, publisher = view(hub), publish(hub)
+    engine.capacity = 0
+    start(engine, publisher)
+    await settled()
+    hub.unproject(viewer, ())  # needs no room
+    with pytest.raises(Overloaded):
+        view(hub)
+    assert set(engine.slots(viewer).values()) == {None}
+    hub.leave(publisher)
+    assert publisher in engine.transports()
+    engine.capacity = 1000
+    async with asyncio.timeout(10):
+        while publisher in engine.transports():  # noqa: ASYNC110 — the hub's timer has no event
+            await asyncio.sleep(0.001)
+    assert set(engine.slots(viewer).values()) == {None}
+    hub.stop()
+
+
+def test_what_does_not_fit_the_media_plane_is_refused() -> None:
+    hub = Hub(Picky())
+    with pytest.raises(Unsuitable, match="local_ufrag"):
+        publish(hub)
+    assert hub.totals().streams == 0
+
+
+async def test_the_count_of_viewers_follows_once_a_second() -> None:
+    engine, ear = FakeEngine(), Ear()
+    hub = Hub(engine)
+    hub.start()
+    view(hub, ear)
+    view(hub)
+    assert ear.heard[-1] == ViewerCount(KEY, 1)
+    async with asyncio.timeout(10):
+        while ear.heard[-1] != ViewerCount(KEY, 2):  # noqa: ASYNC110 — the hub's timer has no event
+            await asyncio.sleep(0.01)
+    hub.stop()
+
+
+def test_the_end_tells_everybody_and_lets_nobody_in() -> None:
+    engine, ears = FakeEngine(), [Ear(), Ear()]
+    hub = Hub(engine)
+    publish(hub, ears[0])
+    view(hub, ears[1])
+    hub.stop()
+    hub.stop()
+    for ear in ears:
+        assert ear.heard[-1] == Stopped(KEY)
+        assert ear.hung_up
+    assert engine.transports() == set()
+    with pytest.raises(Overloaded):
+        view(hub)
+
+
+def test_who_left_hears_nothing_and_can_do_nothing() -> None:
+    engine, ear = FakeEngine(), Ear()
+    hub = Hub(engine)
+    viewer, publisher = view(hub, ear), publish(hub)
+    start(engine, publisher)
+    hub.drain()
+    hub.leave(viewer)
+    hub.leave(viewer)
+    hub.detach(viewer)
+    heard = len(ear.heard)
+    hub.leave(publisher)
+    assert len(ear.heard) == heard
+    assert Inactive not in map(type, ear.heard)
+    with pytest.raises(UnknownViewer):
+        hub.project(Project(viewer, None, (show("0", VIDEO),)))
+    assert hub.totals().streams == 0
+
+
+def test_credentials_are_never_used_twice() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    specs = [engine.transport_spec(view(hub)) for _ in range(50)]
+    assert len({spec.local_ufrag for spec in specs}) == len({spec.local_pwd for spec in specs}) == 50
+    ssrcs = [ssrc for spec in specs for slot in spec.slots for ssrc in (slot.ssrc, slot.rtx_ssrc)]
+    assert len(set(ssrcs)) > 190

@@ -1,0 +1,80 @@
+"""What a socket still has to send."""
+
+import asyncio
+import json
+
+from rostra.model.effects import Inactive, ViewerCount
+from rostra.server.outbox import MAX_CHARACTERS, MAX_MESSAGES, Outbox
+from tests.scene import KEY, source
+
+
+async def taken(outbox: Outbox) -> list[str]:
+    """Everything that is there."""
+    outbox.finish()
+    texts: list[str] = []
+    while (text := await outbox.next()) is not None:
+        texts.append(text)
+    return texts
+
+
+async def test_messages_keep_their_order_and_the_count_goes_last() -> None:
+    outbox = Outbox()
+    outbox.tell(ViewerCount(KEY, 1))
+    outbox.post("one")
+    outbox.tell(Inactive(KEY, source("cam")))
+    first, second, count = await taken(outbox)
+    assert first == "one"
+    assert json.loads(second)["data"] == {"streamId": str(KEY), "sourceId": "cam"}
+    assert json.loads(count)["name"] == "viewercount"
+
+
+async def test_only_the_latest_count_is_kept() -> None:
+    outbox = Outbox()
+    for viewers in range(10_000):
+        outbox.tell(ViewerCount(KEY, viewers))
+    assert not outbox.overflowed.is_set()
+    (text,) = await taken(outbox)
+    assert json.loads(text)["data"] == {"viewercount": 9999}
+
+
+async def test_too_many_messages_overflow() -> None:
+    outbox = Outbox()
+    for _ in range(MAX_MESSAGES):
+        outbox.post("x")
+    assert not outbox.overflowed.is_set()
+    outbox.post("x")
+    assert outbox.overflowed.is_set()
+    outbox.post("lost")
+    assert len(await taken(outbox)) == MAX_MESSAGES
+
+
+async def test_too_many_characters_overflow() -> None:
+    outbox = Outbox()
+    outbox.post("x" * MAX_CHARACTERS)
+    assert not outbox.overflowed.is_set()
+    outbox.post("x")
+    assert outbox.overflowed.is_set()
+
+
+async def test_what_was_taken_makes_room() -> None:
+    outbox = Outbox()
+    for _ in range(3):
+        outbox.post("x" * MAX_CHARACTERS)
+        assert await outbox.next() == "x" * MAX_CHARACTERS
+    assert not outbox.overflowed.is_set()
+
+
+async def test_a_reader_waits_for_the_next_message() -> None:
+    outbox = Outbox()
+    reading = asyncio.create_task(outbox.next())
+    await asyncio.sleep(0)
+    assert not reading.done()
+    outbox.post("now")
+    assert await reading == "now"
+
+
+async def test_nothing_comes_after_the_end() -> None:
+    outbox = Outbox()
+    outbox.finish()
+    outbox.post("late")
+    assert await outbox.next() is None
