@@ -181,6 +181,23 @@ async def test_state_delay_and_rates_are_shown(site: Site) -> None:
     await expect(facts.locator(".dropped")).to_have_text(re.compile(r"^(1 frame|\d+ frames) dropped$"))
 
 
+async def test_a_picture_that_plays_is_not_started_anew_by_the_figures_beside_it(site: Site) -> None:
+    studio = await site.open()
+    card = await publish(studio, "steady")
+    await publish(studio, "steady", "Slides")
+    page = await site.open("steady")
+    player = page.locator("watch-player")
+    await plays(page, main_of(player))
+    await plays(page, player.locator(".strip video"))
+    videos = [(page, main_of(player)), (page, player.locator(".strip video")), (studio, card.locator("video"))]
+    for _, video in videos:
+        await video.evaluate("(v) => { v.emptiedTimes = 0; v.addEventListener('emptied', () => { v.emptiedTimes += 1; }); }")
+    for tab, facts in ((page, player.locator(".facts")), (studio, card.locator(".facts"))):
+        await facts.evaluate("(f) => { f.texts = new Set(); setInterval(() => f.texts.add(f.textContent), 50); }")
+        await untils(tab, facts, "(f) => f.texts.size > 3", "new figures")
+    assert [await video.evaluate("(v) => v.emptiedTimes") for _, video in videos] == [0, 0, 0]
+
+
 async def test_a_stream_that_nobody_publishes_is_waited_for_in_plain_words(site: Site) -> None:
     page = await site.open("later")
     player = page.locator("watch-player")

@@ -1,5 +1,6 @@
 import { css, html, LitElement, nothing } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
+import { live } from 'lit/directives/live.js';
 import { Director, Publish } from 'rostra';
 import { Meter, type Reading, rateInWords } from './meter.js';
 import { NO_SETTINGS, type Settings } from './settings.js';
@@ -83,6 +84,7 @@ export class PublishCard extends LitElement {
     this.#stop();
   }
 
+  // `live`, because Lit sets an object anew at every rendering, and a <video> starts anew with each `srcObject`.
   override render() {
     const { stream, source, codec } = this.publication;
     const { reading } = this;
@@ -92,7 +94,7 @@ export class PublishCard extends LitElement {
           <h2>${stream} <span class="quiet">${source ? `/ ${source}` : ''}</span></h2>
           <button @click=${() => this.dispatchEvent(new Event('ended'))}>Stop</button>
         </div>
-        <video autoplay muted playsinline .srcObject=${this.picture ?? null}></video>
+        <video autoplay muted playsinline .srcObject=${live(this.picture ?? null)}></video>
         <div class="facts">
           <span class="state ${this.status.look}" role="status">${this.status.text}</span>
           ${reading ? html`<span>${rateInWords(reading.kbps)}</span>` : nothing}

@@ -1,5 +1,6 @@
 import { css, html, LitElement, nothing, type PropertyValues } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
+import { live } from 'lit/directives/live.js';
 import { type BroadcastEvent, Director, View } from 'rostra';
 import { ClockReader, delayOf } from './clock.js';
 import { Meter, type Reading, rateInWords } from './meter.js';
@@ -124,6 +125,7 @@ export class WatchPlayer extends LitElement {
     this.#view?.stop();
   }
 
+  // `live`, because Lit sets an object anew at every rendering, and a <video> starts anew with each `srcObject`.
   override render() {
     const { reading, delayMs } = this;
     const shown = this.#sources.main;
@@ -139,7 +141,7 @@ export class WatchPlayer extends LitElement {
             autoplay
             playsinline
             ?controls=${!this.#trouble()}
-            .srcObject=${this.picture}
+            .srcObject=${live(this.picture)}
             .muted=${this.isMuted}
             @volumechange=${() => {
               this.isMuted = this.video.muted;
@@ -204,7 +206,7 @@ export class WatchPlayer extends LitElement {
             >
               ${
                 stream
-                  ? html`<video autoplay muted playsinline .srcObject=${stream}></video>`
+                  ? html`<video autoplay muted playsinline .srcObject=${live(stream)}></video>`
                   : nothing
               }
               <span class="caption">${sourceInWords(source)}</span>
