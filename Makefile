@@ -68,8 +68,13 @@ sim: ## The simulation on 50 seeds (SEEDS=7 or SEEDS=1-200 chooses)
 soak: build $(STAMPS)/tools ## 30 minutes of viewers coming and going (MINUTES=30)
 	@$(PY) bench/soak.py --minutes $(or $(MINUTES),30)
 
-fuzz: ## Every fuzz target for SECONDS=60 (T=rtp for one)
+fuzz: build ## Every fuzz target for SECONDS_EACH=60 (T=rtp or T=sdp for one)
+ifneq ($(T),sdp)
 	@SECONDS_EACH=$(or $(SECONDS_EACH),60) bash rust/fuzz/run.sh $(T)
+endif
+ifeq ($(filter-out sdp,$(T)),)
+	@SECONDS_EACH=$(or $(SECONDS_EACH),60) bash tests/fuzz/run.sh
+endif
 
 bench: build $(STAMPS)/tools ## Published figures of the media plane
 	@bash bench/run.sh
