@@ -81,6 +81,6 @@ reasons! {
     NackRepeated => "nack_repeated",
     /// Feedback for an SSRC that is not ours.
     FeedbackUnknownSsrc => "feedback_unknown_ssrc",
-    /// More STUN or handshake work than a shard does in one second for one address.
+    /// A STUN reply or handshake datagram that found the shard's queue of replies full.
     RateLimited => "rate_limited",
 }

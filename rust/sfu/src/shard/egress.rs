@@ -7,6 +7,7 @@ use super::ShardCore;
 use super::transport::{CONSENT, Phase, STALL};
 use crate::command::{CloseReason, Event};
 use crate::outbox::{Outbox, Path};
+use crate::reason::DropReason;
 use crate::rtp::rtcp::RtcpWriter;
 use crate::time::Time;
 use crate::transport::dtls::{Dtls, DtlsOutput};
@@ -24,12 +25,18 @@ const MAX_OWN: usize = 1500;
 #[derive(Default)]
 pub(super) struct Control {
     queue: VecDeque<(Path, Vec<u8>)>,
+    /// Replies that found no room since they were last counted.
+    refused: u32,
     spare: Vec<Vec<u8>>,
 }
 
 impl Control {
     pub fn push(&mut self, path: Path, bytes: &[u8]) {
-        if bytes.is_empty() || self.queue.len() >= MAX_CONTROL {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.queue.len() >= MAX_CONTROL {
+            self.refused += 1;
             return;
         }
         let mut buffer = self.spare.pop().unwrap_or_default();
@@ -80,6 +87,9 @@ impl ShardCore {
     }
 
     fn fill_all(&mut self, now: Time, out: &mut Outbox) -> bool {
+        for _ in 0..std::mem::take(&mut self.control.refused) {
+            self.stats.dropped.add(DropReason::RateLimited);
+        }
         if self.control.fill(out) {
             return true;
         }
@@ -285,5 +295,31 @@ impl ShardCore {
                 self.timers.rebuild(armed);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[test]
+    fn replies_beyond_the_queue_are_refused_and_counted() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let path = Path {
+            local: address,
+            remote: address,
+        };
+        let mut control = Control::default();
+        for _ in 0..MAX_CONTROL + 3 {
+            control.push(path, b"reply");
+        }
+        assert_eq!((control.queue.len(), control.refused), (MAX_CONTROL, 3));
+        let mut out = Outbox::default();
+        while control.fill(&mut out) {
+            out.clear();
+        }
+        assert!(control.queue.is_empty());
     }
 }
