@@ -49,8 +49,11 @@ class Store:
                 await connection.run_sync(Base.metadata.create_all)
             store = cls(engine)
             await store._check_version(path)
-        except (OSError, SQLAlchemyError) as error:
-            raise StoreError(f"cannot use the database {path}: {error}") from error
+        except OSError as error:
+            raise StoreError(f"cannot use the database {path}: {error.strerror}") from error
+        except SQLAlchemyError as error:
+            # SQLAlchemy adds the statement and a link, in lines of their own.
+            raise StoreError(f"cannot use the database {path}: {str(error).splitlines()[0]}") from error
         return store
 
     async def _check_version(self, path: Path) -> None:
