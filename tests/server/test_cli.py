@@ -4,7 +4,9 @@ import asyncio
 import json
 import signal
 import socket
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -77,6 +79,12 @@ async def test_what_a_person_can_mend_is_said_in_one_line(tmp_path: Path) -> Non
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "rostra.db").write_bytes(b"not a database, but long enough to be one" * 100)
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    with closing(sqlite3.connect(newer / "rostra.db")) as database:
+        database.execute("CREATE TABLE schema_version (version INTEGER PRIMARY KEY)")
+        database.execute("INSERT INTO schema_version VALUES (1000)")
+        database.commit()
     with socket.create_server(("127.0.0.1", 0)) as http, socket.socket(type=socket.SOCK_DGRAM) as media:
         media.bind(("127.0.0.1", 0))
         data = ("--data", str(tmp_path / "data"))
@@ -92,9 +100,10 @@ async def test_what_a_person_can_mend_is_said_in_one_line(tmp_path: Path) -> Non
             ("dev", *data, *ANYWHERE, "--log-level", "loud"),
             ("dev", *ANYWHERE, "--data", str(file)),
             ("dev", *ANYWHERE, "--data", str(broken)),
+            ("dev", *ANYWHERE, "--data", str(newer)),
         ]
-        results = await asyncio.gather(*(run(*case) for case in cases))
-        for case, (code, _, err) in zip(cases, results, strict=True):
+        for case in cases:
+            code, _, err = await run(*case)
             assert (code, err.count("\n")) == (2, 1), (case, err)
             assert err.startswith("rostra: ")
 
