@@ -44,14 +44,24 @@ class Store:
         """
         try:
             path.touch(mode=0o600, exist_ok=True)  # noqa: ASYNC240 — once, before anybody is served
-            engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-            async with engine.begin() as connection:
-                await connection.run_sync(Base.metadata.create_all)
-            store = cls(engine)
-            await store._check_version(path)
-        except (OSError, SQLAlchemyError) as error:
-            raise StoreError(f"cannot use the database {path}: {error}") from error
+        except OSError as error:
+            raise StoreError(f"cannot use the database {path}: {error.strerror}") from error
+        store = cls(create_async_engine(f"sqlite+aiosqlite:///{path}"))
+        try:
+            await store._prepare(path)
+        except BaseException:
+            await store.close()  # its thread would keep the process
+            raise
         return store
+
+    async def _prepare(self, path: Path) -> None:
+        try:
+            async with self._engine.begin() as connection:
+                await connection.run_sync(Base.metadata.create_all)
+            await self._check_version(path)
+        except SQLAlchemyError as error:
+            # SQLAlchemy adds the statement and a link, in lines of their own.
+            raise StoreError(f"cannot use the database {path}: {str(error).splitlines()[0]}") from error
 
     async def _check_version(self, path: Path) -> None:
         async with self._transaction.begin() as rows:

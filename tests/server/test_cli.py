@@ -1,0 +1,126 @@
+"""``rostra dev`` and its sisters as processes, on the real media plane."""
+
+import asyncio
+import json
+import signal
+import socket
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rostra import __version__
+
+ROSTRA = (sys.executable, "-c", "from rostra.cli import main; main()")
+ANYWHERE = ("--http", "127.0.0.1:0", "--media", "127.0.0.1:0")
+TIMEOUT_S = 30
+
+
+async def started(*arguments: str) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(*ROSTRA, *arguments, stdout=pipe, stderr=pipe)
+
+
+async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
+    """Exit code, output, errors."""
+    out, err = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def run(*arguments: str) -> tuple[int | None, str, str]:
+    return await ended(await started(*arguments))
+
+
+async def serving(data: Path) -> tuple[asyncio.subprocess.Process, dict[str, str]]:
+    """A server that is ready, and its dev.json."""
+    settings = data / "dev.json"
+    settings.unlink(missing_ok=True)
+    process = await started("dev", *ANYWHERE, "--data", str(data), "--log-level", "error")
+    async with asyncio.timeout(TIMEOUT_S):
+        while not settings.exists():
+            assert process.returncode is None
+            await asyncio.sleep(0.01)
+    content: dict[str, str] = json.loads(settings.read_text())
+    return process, content
+
+
+async def stopped(process: asyncio.subprocess.Process) -> None:
+    process.send_signal(signal.SIGINT)
+    code, out, err = await ended(process)
+    assert (code, err) == (0, "")
+    assert "publish and watch at http://127.0.0.1:" in out
+
+
+async def test_a_server_says_where_it_is_and_keeps_its_account(tmp_path: Path) -> None:
+    data = tmp_path / "new" / "folder"
+    process, first = await serving(data)
+    assert list(first) == ["http", "media", "account_id", "publish_token", "subscribe_token", "api_secret"]
+    for name in ("dev.json", "rostra.db"):
+        assert (data / name).stat().st_mode & 0o777 == 0o600
+    async with httpx.AsyncClient(base_url=first["http"], trust_env=False) as client:
+        page = (await client.get("/api/dev/settings")).json()
+        assert page["publishToken"] == first["publish_token"]
+        headers = {"Authorization": f"Bearer {first['publish_token']}"}
+        reply = await client.post("/api/director/publish", json={"streamName": "demo"}, headers=headers)
+        assert reply.status_code == 200
+    await stopped(process)
+    process, second = await serving(data)
+    await stopped(process)
+    kept = ("account_id", "publish_token", "subscribe_token", "api_secret")
+    assert [second[key] for key in kept] == [first[key] for key in kept]
+
+
+async def test_what_a_person_can_mend_is_said_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "rostra.db").write_bytes(b"not a database, but long enough to be one" * 100)
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    with closing(sqlite3.connect(newer / "rostra.db")) as database:
+        database.execute("CREATE TABLE schema_version (version INTEGER PRIMARY KEY)")
+        database.execute("INSERT INTO schema_version VALUES (1000)")
+        database.commit()
+    with socket.create_server(("127.0.0.1", 0)) as http, socket.socket(type=socket.SOCK_DGRAM) as media:
+        media.bind(("127.0.0.1", 0))
+        data = ("--data", str(tmp_path / "data"))
+        cases = [
+            ("dev", *data, "--http", f"127.0.0.1:{http.getsockname()[1]}", "--media", "127.0.0.1:0"),
+            ("dev", *data, "--http", "127.0.0.1:0", "--media", f"127.0.0.1:{media.getsockname()[1]}"),
+            ("dev", *data, "--http", "nonsense"),
+            ("dev", *data, "--media", "localhost:70000"),
+            ("dev", *data, "--media", "example.org:8081"),
+            ("dev", *data, *ANYWHERE, "--public-address", "example.org"),
+            ("dev", *data, *ANYWHERE, "--tls-cert", str(file)),
+            ("dev", *data, *ANYWHERE, "--tls-cert", str(file), "--tls-key", str(file)),
+            ("dev", *data, *ANYWHERE, "--log-level", "loud"),
+            ("dev", *ANYWHERE, "--data", str(file)),
+            ("dev", *ANYWHERE, "--data", str(broken)),
+            ("dev", *ANYWHERE, "--data", str(newer)),
+        ]
+        for case in cases:
+            code, _, err = await run(*case)
+            assert (code, err.count("\n")) == (2, 1), (case, err)
+            assert err.startswith("rostra: ")
+
+
+async def test_the_version_and_help_are_said() -> None:
+    assert await run("--version") == (0, f"rostra {__version__}\n", "")
+    code, out, _ = await run("dev", "--help")
+    assert code == 0
+    for option in ("--http", "--media", "--data", "--public-address", "--tls-cert", "--log-level"):
+        assert option in out
+
+
+@pytest.mark.parametrize(("is_free", "code"), [(True, 0), (False, 1)])
+async def test_the_doctor_finds_what_will_not_work(is_free: bool, code: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = 0 if is_free else taken.getsockname()[1]
+        found, out, err = await run("doctor", "--http", f"127.0.0.1:{port}", "--media", "127.0.0.1:0")
+    assert (found, err) == (code, "")
+    assert ("cannot be had" in out) is not is_free
+    assert "UDP segmentation offload" in out

@@ -1,0 +1,62 @@
+"""Accounts and tokens survive, and are found by what they are."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from rostra.model.ids import AccountId
+from rostra.model.token import PublishToken, StreamPattern, SubscribeToken
+from rostra.store import Store, StoreError, new_token_value
+from rostra.store.tables import SchemaRow
+
+PATTERNS = (StreamPattern("demo"), StreamPattern("show-*"))
+
+
+async def test_accounts_and_tokens_survive(tmp_path: Path) -> None:
+    path = tmp_path / "rostra.db"
+    store = await Store.open(path)
+    account = await store.add_account()
+    publish = PublishToken(account.id, new_token_value(), "one", PATTERNS, False, True, False, 2_000_000_000)
+    subscribe = SubscribeToken(account.id, new_token_value(), "two", PATTERNS, False, 2_000_000_000)
+    await store.add_publish_token(publish)
+    await store.add_subscribe_token(subscribe)
+    await store.close()
+    store = await Store.open(path)
+    assert await store.accounts() == (account,)
+    assert await store.account(account.id) == account
+    assert await store.publish_token(publish.value) == publish
+    assert await store.subscribe_token(subscribe.value) == subscribe
+    assert await store.publish_tokens(account.id) == (publish,)
+    assert await store.subscribe_tokens(account.id) == (subscribe,)
+    await store.close()
+
+
+async def test_a_token_is_found_as_what_it_is_and_by_its_whole_value(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "rostra.db")
+    account = await store.add_account()
+    token = PublishToken(account.id, new_token_value(), "", PATTERNS)
+    await store.add_publish_token(token)
+    assert await store.subscribe_token(token.value) is None
+    for value in ("", token.value[:-1], token.value.upper() + "x", "%", "\0", "é"):
+        assert await store.publish_token(value) is None
+    assert await store.account(AccountId("nobody")) is None
+    await store.close()
+
+
+async def test_a_newer_database_is_refused_and_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "rostra.db"
+    store = await Store.open(path)
+    async with store._transaction.begin() as rows:
+        await rows.execute(update(SchemaRow).values(version=1000))
+    await store.close()
+    before = threading.active_count()
+    with pytest.raises(StoreError, match="has schema 1000; this Rostra knows 1"):
+        await Store.open(path)
+    assert threading.active_count() == before
+
+
+async def test_a_file_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="No such file or directory"):
+        await Store.open(tmp_path / "nowhere" / "rostra.db")
