@@ -24,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text: no frames around it, and no <bool> beside each switch
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 out = Console(highlight=False)
@@ -45,24 +46,39 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def dev(
-    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Page, director and signalling.")] = "127.0.0.1:8080",
-    media: Annotated[str, typer.Option(metavar="HOST:PORT", help="All media, UDP.")] = "127.0.0.1:8081",
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Database and dev.json.")] = Path("rostra-data"),
+    http: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where the page, the director and the signalling sockets are served. Port 0 takes a free one.",
+        ),
+    ] = "127.0.0.1:8080",
+    media: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT", help="The one UDP port of all media. 0.0.0.0:8081 lets other machines in."),
+    ] = "127.0.0.1:8081",
+    data: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder of the database and of dev.json with the tokens; made if missing."),
+    ] = Path("rostra-data"),
     public_address: Annotated[
-        list[str] | None, typer.Option(metavar="IP", help="Address that peers reach, behind NAT. Repeatable.")
+        list[str] | None, typer.Option(metavar="IP", help="Behind NAT: the address that browsers reach. Repeatable.")
     ] = None,
-    tls_cert: Annotated[Path | None, typer.Option(metavar="F", help="PEM certificate: serve https.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="F", help="PEM key of the certificate.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM certificate, to serve https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM key of the certificate.")] = None,
     trusted_proxy: Annotated[
-        list[str] | None, typer.Option(metavar="IP", help="Believe X-Forwarded-* of this address. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="IP", help="A reverse proxy whose X-Forwarded-* headers are believed. Repeatable."),
     ] = None,
     allow_offline_subscribe: Annotated[
-        bool, typer.Option("--allow-offline-subscribe", help="Viewers may wait for a stream that is offline.")
+        bool, typer.Option("--allow-offline-subscribe", help="Let viewers connect to a stream before it is published.")
     ] = False,
-    no_gso: Annotated[bool, typer.Option("--no-gso", help="Send without UDP segmentation offload.")] = False,
-    log_level: Annotated[str, typer.Option(metavar="L", help="debug, info, warning or error.")] = "info",
+    no_gso: Annotated[
+        bool, typer.Option("--no-gso", help="Send without UDP segmentation offload, which costs more CPU.")
+    ] = False,
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
 ) -> None:
-    """Run a server with an account and tokens of its own, and a page to try it."""
+    """Run a server with tokens of its own, and a page to try it."""
     with _one_line_errors():
         listen = parse_address(media, "--media")
         if log_level not in {"debug", "info", "warning", "error"}:
@@ -96,15 +112,16 @@ def dev(
 
 @app.command(name="doctor")
 def doctor_command(
-    http: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:8080",
-    media: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:8081",
+    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="As for `rostra dev`.")] = "127.0.0.1:8080",
+    media: Annotated[str, typer.Option(metavar="HOST:PORT", help="As for `rostra dev`.")] = "127.0.0.1:8081",
 ) -> None:
-    """Say what will and what will not work on this machine."""
+    """Say what will and what will not work on this machine. Changes nothing, sends nothing."""
     with _one_line_errors():
         findings = doctor.examine(parse_address(http, "--http"), parse_address(media, "--media"))
     marks = {True: "[green]ok  [/]", False: "[red]bad [/]", None: "[yellow]note[/]"}
+    width = max(len(finding.subject) for finding in findings)
     for finding in findings:
-        out.print(f"{marks[finding.good]} {finding.subject}: {finding.text}", soft_wrap=True)
+        out.print(f"{marks[finding.good]} {finding.subject:<{width}}  {finding.text}", soft_wrap=True)
     if any(finding.good is False for finding in findings):
         raise typer.Exit(1)
 
@@ -113,13 +130,16 @@ async def _dev(config: Config) -> None:
     store = await Store.open(config.data / "rostra.db")
     try:
         account, publish, subscribe = await _first_start(store)
-        engine = NativeEngine(
-            config.media.host,
-            config.media.port,
-            public_addresses=config.media.public_addresses,
-            gso=config.media.gso,
-            shards=config.media.shards,
-        )
+        try:
+            engine = NativeEngine(
+                config.media.host,
+                config.media.port,
+                public_addresses=config.media.public_addresses,
+                gso=config.media.gso,
+                shards=config.media.shards,
+            )
+        except OSError as error:
+            raise ConfigError(f"--media: {(error.strerror or str(error)).partition(' (os error')[0]}") from None
         try:
             await serve(config, engine=engine, store=store, on_ready=_announce(config, account, publish, subscribe))
         finally:

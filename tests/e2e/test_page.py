@@ -191,7 +191,9 @@ async def test_a_picture_that_plays_is_not_started_anew_by_the_figures_beside_it
     await plays(page, player.locator(".strip video"))
     videos = [(page, main_of(player)), (page, player.locator(".strip video")), (studio, card.locator("video"))]
     for _, video in videos:
-        await video.evaluate("(v) => { v.emptiedTimes = 0; v.addEventListener('emptied', () => { v.emptiedTimes += 1; }); }")
+        await video.evaluate(
+            "(v) => { v.emptiedTimes = 0; v.addEventListener('emptied', () => { v.emptiedTimes += 1; }); }"
+        )
     for tab, facts in ((page, player.locator(".facts")), (studio, card.locator(".facts"))):
         await facts.evaluate("(f) => { f.texts = new Set(); setInterval(() => f.texts.add(f.textContent), 50); }")
         await untils(tab, facts, "(f) => f.texts.size > 3", "new figures")
