@@ -23,7 +23,7 @@ endif
 say = @printf '\033[1m== %s\033[0m\n' "$(1)"
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 run: build ## Set up, build, and serve with a page to try it (ARGS="--http 127.0.0.1:9000")
 	@exec $(VENV)/bin/rostra dev $(ARGS)
