@@ -104,7 +104,7 @@ async def untils(page: Page, locator: Locator, condition: str, what: str) -> Non
 
 
 async def plays(page: Page, video: Locator) -> None:
-    """Wait until ten more frames were shown: not ``currentTime``, which needs an audio device when there is sound."""
+    """Wait until ten more frames were shown: counted by the compositor, as people see them."""
     await untils(page, video, "(video) => video.videoWidth > 0", "a picture")
     await video.evaluate(COUNT)
     await untils(page, video, "(video) => video.shown >= 10", "a moving picture")
