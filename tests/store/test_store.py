@@ -1,5 +1,6 @@
 """Accounts and tokens survive, and are found by what they are."""
 
+import asyncio
 import threading
 from pathlib import Path
 
@@ -60,3 +61,12 @@ async def test_a_newer_database_is_refused_and_let_go(tmp_path: Path) -> None:
 async def test_a_file_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="No such file or directory"):
         await Store.open(tmp_path / "nowhere" / "rostra.db")
+
+
+async def test_many_lookups_at_once_take_no_more_descriptors_than_one(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "rostra.db")
+    await store.publish_token("unknown")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert await asyncio.gather(*(store.publish_token("unknown") for _ in range(50))) == [None] * 50
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    await store.close()

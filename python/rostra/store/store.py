@@ -46,7 +46,8 @@ class Store:
             path.touch(mode=0o600, exist_ok=True)  # noqa: ASYNC240 — once, before anybody is served
         except OSError as error:
             raise StoreError(f"cannot use the database {path}: {error.strerror}") from error
-        store = cls(create_async_engine(f"sqlite+aiosqlite:///{path}"))
+        # SQLite serves one at a time anyway; more connections would be threads and descriptors that come and stay.
+        store = cls(create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=1, max_overflow=0))
         try:
             await store._prepare(path)
         except BaseException:
