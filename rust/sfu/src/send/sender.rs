@@ -23,6 +23,8 @@ pub type SlotIndex = u16;
 const VIDEO_QUEUE: usize = 1024;
 /// Audio packets that wait for the next flush.
 const AUDIO_QUEUE: usize = 256;
+/// Room for them at first: sound leaves with the next flush, so one or two packets of each slot wait.
+const AUDIO_FIRST: usize = 16;
 /// Retransmissions that wait for the pacer.
 const RETRANSMISSION_QUEUE: usize = 256;
 
@@ -79,7 +81,7 @@ impl Sender {
             feedback: Feedback::default(),
             drops: Drops::default(),
             next_report: None,
-            audio: Queue::new(AUDIO_QUEUE),
+            audio: Queue::starting_with(AUDIO_FIRST, AUDIO_QUEUE),
             video: Queue::new(VIDEO_QUEUE),
             pacer: Pacer::new(),
             rate_bps: 0,
