@@ -298,7 +298,7 @@ impl Sender {
                 return true;
             }
             if let Some(next) = self.retransmissions.pop().or_else(|| self.video.pop()) {
-                self.send(now, &next, encodings, srtp, path, out, stats);
+                self.send(now, &next, encodings, srtp, &path, out, stats);
             }
         }
         while !self.audio.is_empty() {
@@ -306,7 +306,7 @@ impl Sender {
                 return true;
             }
             if let Some(next) = self.audio.pop() {
-                self.send(now, &next, encodings, srtp, path, out, stats);
+                self.send(now, &next, encodings, srtp, &path, out, stats);
             }
         }
         self.write_reports(now, encodings, srtp, path, out)
@@ -384,7 +384,7 @@ impl Sender {
         next: &Descriptor,
         encodings: &impl Encodings,
         srtp: &mut SrtpOut,
-        path: Path,
+        path: &Path,
         out: &mut Outbox,
         stats: &mut Stats,
     ) {
@@ -395,7 +395,7 @@ impl Sender {
                 return;
             }
         };
-        out.commit(path, len);
+        out.commit(*path, len);
         self.pacer.spend(len);
         match next.what {
             What::Media | What::ParameterSets => stats.rtp_out += 1,
