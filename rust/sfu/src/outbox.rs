@@ -44,6 +44,10 @@ pub struct Outbox {
     bytes: Box<[u8]>,
     used: usize,
     runs: Vec<Run>,
+    /// Datagrams of all runs.
+    datagrams: usize,
+    /// Datagrams of the last run.
+    in_last: usize,
 }
 
 impl Default for Outbox {
@@ -52,6 +56,8 @@ impl Default for Outbox {
             bytes: vec![0; OUTBOX_BYTES].into_boxed_slice(),
             used: 0,
             runs: Vec::with_capacity(256),
+            datagrams: 0,
+            in_last: 0,
         }
     }
 }
@@ -74,16 +80,20 @@ impl Outbox {
         }
         let start = self.used;
         self.used += len;
+        self.datagrams += 1;
         if let Some(run) = self.runs.last_mut()
-            && run.path == path
-            && run.len % run.segment == 0
             && len <= run.segment
-            && run.count() < MAX_RUN
+            && self.in_last < MAX_RUN
+            // A shorter datagram ends its run.
+            && run.len == self.in_last * run.segment
             && run.len + len <= 65_000
+            && run.path == path
         {
             run.len += len;
+            self.in_last += 1;
             return;
         }
+        self.in_last = 1;
         self.runs.push(Run {
             path,
             start,
@@ -124,6 +134,11 @@ impl Outbox {
         })
     }
 
+    /// How many datagrams, and their bytes.
+    pub(crate) fn total(&self) -> (usize, usize) {
+        (self.datagrams, self.used)
+    }
+
     /// Nothing to send?
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
@@ -132,6 +147,8 @@ impl Outbox {
     /// Forget everything that was sent.
     pub fn clear(&mut self) {
         self.used = 0;
+        self.datagrams = 0;
+        self.in_last = 0;
         self.runs.clear();
     }
 }
@@ -159,6 +176,30 @@ mod tests {
             outbox.datagrams().map(|(_, bytes)| bytes.len()).collect::<Vec<_>>(),
             [100, 100, 60, 100]
         );
+    }
+
+    #[test]
+    fn the_totals_are_those_of_the_runs() {
+        let mut outbox = Outbox::default();
+        for _ in 0..2 {
+            for (port, len) in [(2, 100), (2, 100), (2, 60), (2, 60), (3, 60), (3, 60), (2, 100)] {
+                assert!(outbox.push(path(port), &vec![0; len]));
+                let datagrams = outbox.runs().iter().map(Run::count).sum();
+                let bytes = outbox.runs().iter().map(|run| run.len).sum();
+                assert_eq!(outbox.total(), (datagrams, bytes));
+            }
+            outbox.clear();
+            assert_eq!(outbox.total(), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_run_has_at_most_forty_datagrams() {
+        let mut outbox = Outbox::default();
+        for _ in 0..MAX_RUN + 1 {
+            assert!(outbox.push(path(2), &[0; 100]));
+        }
+        assert_eq!(outbox.runs().iter().map(Run::count).collect::<Vec<_>>(), [MAX_RUN, 1]);
     }
 
     #[test]

@@ -142,7 +142,8 @@ impl Encoding {
         }
     }
 
-    /// What a slot may know, after the first packet.
+    /// What a slot may know, after the first packet. Inlined, so that whoever seals a packet pays for the fields that sealing reads.
+    #[inline]
     pub fn view(&self) -> Option<EncodingView<'_>> {
         let ring = self.ring.as_ref()?;
         Some(EncodingView {
@@ -303,6 +304,7 @@ impl Tracks {
     }
 
     /// A live track.
+    #[inline]
     pub fn get(&self, key: TrackKey) -> Option<&Track> {
         let place = self.places.get(key.track as usize)?;
         place.track.as_ref().filter(|_| place.generation == key.generation)
@@ -362,6 +364,7 @@ impl Tracks {
 }
 
 impl Encodings for Tracks {
+    #[inline]
     fn encoding(&self, key: EncodingKey) -> Option<EncodingView<'_>> {
         self.get(key.into())?.encoding(key.encoding)?.view()
     }

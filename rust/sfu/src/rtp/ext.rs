@@ -9,10 +9,12 @@ use crate::ids::{Mid, Rid, Ssrc};
 const ONE_BYTE: u16 = 0xbede;
 /// Extension profile of the two-byte form; the low four bits are free.
 const TWO_BYTE: u16 = 0x1000;
+/// Profile and length in front of the extensions.
+const BLOCK_LEN: usize = 4;
 /// Kinds that there are.
 const KINDS: usize = 7;
 /// Most bytes that [`ExtensionMap::write`] ever writes: MID, transport-cc and abs-send-time in two-byte form.
-pub const MAX_OUT_HEADER: usize = FIXED_LEN + 4 + 28;
+pub const MAX_OUT_HEADER: usize = FIXED_LEN + BLOCK_LEN + 28;
 
 /// Which extension id means what on one transport.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -195,48 +197,49 @@ impl ExtensionMap {
     /// Writes a header and returns its length; `None` when it does not fit. Extensions without a negotiated id are left out. The
     /// one-byte form is used unless an id above 14 forces the other one.
     pub fn write(&self, out: &mut [u8], header: &OutHeader) -> Option<usize> {
-        let mid = self.id(ExtensionKind::Mid).zip(header.mid);
-        let transport_cc = self.id(ExtensionKind::TransportCc).zip(header.transport_cc);
-        let abs_send_time = self.id(ExtensionKind::AbsSendTime).zip(header.abs_send_time);
-        let ids = [
-            mid.map(|(id, _)| id),
-            transport_cc.map(|(id, _)| id),
-            abs_send_time.map(|(id, _)| id),
-        ];
-        let highest = ids.into_iter().flatten().max();
+        let [mid_id, _, _, transport_cc_id, abs_send_time_id, _, _] = self.ids;
+        let mid = header.mid.filter(|_| mid_id != 0);
+        let transport_cc = header.transport_cc.filter(|_| transport_cc_id != 0);
+        let abs_send_time = header.abs_send_time.filter(|_| abs_send_time_id != 0);
+        let written = |is_written: bool, id: u8| if is_written { id } else { 0 };
+        let highest = written(mid.is_some(), mid_id)
+            .max(written(transport_cc.is_some(), transport_cc_id))
+            .max(written(abs_send_time.is_some(), abs_send_time_id));
 
-        let mut put = Put::new(out);
-        put.put8(if highest.is_some() { 0x90 } else { 0x80 })?;
-        put.put8(u8::from(header.marker) << 7 | header.payload_type & 0x7f)?;
-        put.put16(header.seq)?;
-        put.put32(header.timestamp)?;
-        put.put32(header.ssrc.0)?;
-        let Some(highest) = highest else {
-            return Some(put.len());
-        };
+        let (fixed, rest) = out.split_first_chunk_mut::<FIXED_LEN>()?;
+        let first = if highest == 0 { 0x80 } else { 0x90 };
+        let second = u8::from(header.marker) << 7 | header.payload_type & 0x7f;
+        let ([s0, s1], [t0, t1, t2, t3]) = (header.seq.to_be_bytes(), header.timestamp.to_be_bytes());
+        let [c0, c1, c2, c3] = header.ssrc.0.to_be_bytes();
+        *fixed = [first, second, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3];
+        if highest == 0 {
+            return Some(FIXED_LEN);
+        }
 
         let two_byte = highest > 14;
-        put.put16(if two_byte { TWO_BYTE } else { ONE_BYTE })?;
-        put.put16(0)?;
-        let start = put.len();
-        if let Some((id, mid)) = mid {
-            element(&mut put, two_byte, id, mid.as_bytes())?;
+        let (block, rest) = rest.split_first_chunk_mut::<BLOCK_LEN>()?;
+        let mut put = Put::new(rest);
+        if let Some(mid) = mid {
+            element(&mut put, two_byte, mid_id, mid.as_bytes())?;
         }
-        if let Some((id, seq)) = transport_cc {
-            element(&mut put, two_byte, id, &seq.to_be_bytes())?;
+        if let Some(seq) = transport_cc {
+            element(&mut put, two_byte, transport_cc_id, &seq.to_be_bytes())?;
         }
-        if let Some((id, time)) = abs_send_time {
+        if let Some(time) = abs_send_time {
             let [_, a, b, c] = time.to_be_bytes();
-            element(&mut put, two_byte, id, &[a, b, c])?;
+            element(&mut put, two_byte, abs_send_time_id, &[a, b, c])?;
         }
+        // The fixed header and that of the block are whole words, so the elements end a word where the packet does.
         put.align()?;
-        let words = (put.len() - start) / 4;
-        put.patch16(start - 2, u16::try_from(words).ok()?)?;
-        Some(put.len())
+        let [p0, p1] = if two_byte { TWO_BYTE } else { ONE_BYTE }.to_be_bytes();
+        let [l0, l1] = u16::try_from(put.len() / 4).ok()?.to_be_bytes();
+        *block = [p0, p1, l0, l1];
+        Some(FIXED_LEN + BLOCK_LEN + put.len())
     }
 }
 
 /// `value` has 1 to 16 bytes.
+#[inline] // The lengths of all but MID are constants.
 fn element(put: &mut Put<'_>, two_byte: bool, id: u8, value: &[u8]) -> Option<()> {
     let len = u8::try_from(value.len()).ok()?;
     if two_byte {

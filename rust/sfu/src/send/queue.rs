@@ -38,6 +38,8 @@ const _: () = assert!(size_of::<Descriptor>() == 16);
 pub(super) struct Queue {
     items: VecDeque<Descriptor>,
     limit: usize,
+    /// What is taken at first use, descriptors.
+    first: usize,
     /// Packets that found it full while a switch caught up; `flush` counts them.
     pub refused: u64,
 }
@@ -48,9 +50,15 @@ impl Queue {
 
     /// An empty queue for at most `limit` packets.
     pub fn new(limit: usize) -> Self {
+        Self::starting_with(Self::FIRST, limit)
+    }
+
+    /// The same, of which `first` descriptors are usually enough.
+    pub fn starting_with(first: usize, limit: usize) -> Self {
         Self {
             items: VecDeque::new(),
             limit,
+            first,
             refused: 0,
         }
     }
@@ -68,7 +76,7 @@ impl Queue {
         }
         if self.items.len() == self.items.capacity() {
             let wanted = if self.items.capacity() == 0 {
-                self.limit.min(Self::FIRST)
+                self.limit.min(self.first)
             } else {
                 self.limit
             };

@@ -4,9 +4,11 @@ use super::Sender;
 use super::epoch::Epoch;
 use super::queue::{Descriptor, What};
 use crate::codec;
+use crate::codec::h264::ParameterSets;
 use crate::command::{ExtensionKind, Kind};
-use crate::encoding::{EncodingView, Encodings};
+use crate::encoding::Encodings;
 use crate::reason::DropReason;
+use crate::ring::Stored;
 use crate::rtp::ext::OutHeader;
 use crate::time::Time;
 use crate::transport::srtp::SrtpOut;
@@ -30,19 +32,22 @@ impl Sender {
             .get_mut(usize::from(descriptor.slot))
             .ok_or(DropReason::OtherEncoding)?;
         // Gone when the slot was unbound or switched four times since.
-        let epoch = *slot.epochs.get(descriptor.tag).ok_or(DropReason::OtherEncoding)?;
+        let epoch = slot.epochs.get(descriptor.tag).ok_or(DropReason::OtherEncoding)?;
         let view = encodings.encoding(epoch.key).ok_or(DropReason::OtherEncoding)?;
         let again = matches!(descriptor.what, What::MediaAgain | What::ParameterSetsAgain);
         let in_seq = descriptor.in_seq;
-        let (out_seq, marker, timestamp) = match descriptor.what {
-            What::Media | What::MediaAgain => {
-                let meta = view.ring.get(in_seq).ok_or(DropReason::TooOld)?.meta;
+        let stored = match descriptor.what {
+            What::Media | What::MediaAgain => Some(view.ring.get(in_seq).ok_or(DropReason::TooOld)?),
+            What::ParameterSets | What::ParameterSetsAgain => None,
+        };
+        let (out_seq, marker, timestamp) = match &stored {
+            Some(Stored { meta, .. }) => {
                 // The marker of audio says that a talk spurt begins (RFC 3551 §4.1); so does a switch.
                 let switched = slot.kind == Kind::Audio && in_seq == epoch.first_in;
                 let out_seq = epoch.out_seq(in_seq).ok_or(DropReason::BeforeSwitch)?;
                 (out_seq, meta.marker || switched, meta.timestamp)
             }
-            What::ParameterSets | What::ParameterSetsAgain => (epoch.first_out - 1, false, epoch.first_timestamp),
+            None => (epoch.first_out - 1, false, epoch.first_timestamp),
         };
         let number_all = self.map.has(ExtensionKind::TransportCc);
         let header = OutHeader {
@@ -58,16 +63,16 @@ impl Sender {
             mid: slot.needs_mid(now, again).then_some(slot.mid),
             transport_cc: number_all.then_some(self.transport_cc),
             // 6.18 fixed point seconds.
-            abs_send_time: (!number_all).then_some((u128::from(now.0) * (1 << 18) / 1_000_000) as u32 & 0x00ff_ffff),
+            abs_send_time: (!number_all).then(|| (u128::from(now.0) * (1 << 18) / 1_000_000) as u32 & 0x00ff_ffff),
         };
         let header_len = self.map.write(buf, &header).ok_or(DropReason::TooLarge)?;
         let body = buf.get_mut(header_len..).ok_or(DropReason::TooLarge)?;
         let payload_len = if again {
             let (original, rest) = body.split_at_mut_checked(2).ok_or(DropReason::TooLarge)?;
             original.copy_from_slice(&(out_seq as u16).to_be_bytes());
-            2 + payload(&epoch, &view, descriptor, rest)?
+            2 + payload(epoch, view.parameter_sets, stored, rest)?
         } else {
-            payload(&epoch, &view, descriptor, body)?
+            payload(epoch, view.parameter_sets, stored, body)?
         };
 
         // The number is used up before it is sealed: whatever goes wrong from here, no second plaintext gets it.
@@ -92,17 +97,17 @@ impl Sender {
     }
 }
 
+/// The stored payload with the ids of the slot; without a stored packet, the parameter sets.
 fn payload(
     epoch: &Epoch,
-    view: &EncodingView<'_>,
-    descriptor: &Descriptor,
+    parameter_sets: &ParameterSets,
+    stored: Option<Stored<'_>>,
     out: &mut [u8],
 ) -> Result<usize, DropReason> {
-    match descriptor.what {
-        What::Media | What::MediaAgain => {
-            let stored = view.ring.get(descriptor.in_seq).ok_or(DropReason::TooOld)?;
+    match stored {
+        Some(stored) => {
             codec::rewrite(&stored.meta.detail, &epoch.offsets, stored.payload(), out).ok_or(DropReason::TooLarge)
         }
-        What::ParameterSets | What::ParameterSetsAgain => view.parameter_sets.stap_a(out).ok_or(DropReason::NackTooOld),
+        None => parameter_sets.stap_a(out).ok_or(DropReason::NackTooOld),
     }
 }

@@ -23,6 +23,8 @@ pub type SlotIndex = u16;
 const VIDEO_QUEUE: usize = 1024;
 /// Audio packets that wait for the next flush.
 const AUDIO_QUEUE: usize = 256;
+/// Room for them at first: sound leaves with the next flush, so one or two packets of each slot wait.
+const AUDIO_FIRST: usize = 16;
 /// Retransmissions that wait for the pacer.
 const RETRANSMISSION_QUEUE: usize = 256;
 
@@ -79,7 +81,7 @@ impl Sender {
             feedback: Feedback::default(),
             drops: Drops::default(),
             next_report: None,
-            audio: Queue::new(AUDIO_QUEUE),
+            audio: Queue::starting_with(AUDIO_FIRST, AUDIO_QUEUE),
             video: Queue::new(VIDEO_QUEUE),
             pacer: Pacer::new(),
             rate_bps: 0,
@@ -296,7 +298,7 @@ impl Sender {
                 return true;
             }
             if let Some(next) = self.retransmissions.pop().or_else(|| self.video.pop()) {
-                self.send(now, &next, encodings, srtp, path, out, stats);
+                self.send(now, &next, encodings, srtp, &path, out, stats);
             }
         }
         while !self.audio.is_empty() {
@@ -304,7 +306,7 @@ impl Sender {
                 return true;
             }
             if let Some(next) = self.audio.pop() {
-                self.send(now, &next, encodings, srtp, path, out, stats);
+                self.send(now, &next, encodings, srtp, &path, out, stats);
             }
         }
         self.write_reports(now, encodings, srtp, path, out)
@@ -382,7 +384,7 @@ impl Sender {
         next: &Descriptor,
         encodings: &impl Encodings,
         srtp: &mut SrtpOut,
-        path: Path,
+        path: &Path,
         out: &mut Outbox,
         stats: &mut Stats,
     ) {
@@ -393,7 +395,7 @@ impl Sender {
                 return;
             }
         };
-        out.commit(path, len);
+        out.commit(*path, len);
         self.pacer.spend(len);
         match next.what {
             What::Media | What::ParameterSets => stats.rtp_out += 1,

@@ -46,6 +46,16 @@ pub(super) enum SlotState {
     },
 }
 
+impl SlotState {
+    /// A newer packet of what is shown was forwarded.
+    fn set_newest(&mut self, seq: u64) {
+        match self {
+            Self::Idle | Self::Staging(_) => {}
+            Self::Live(live) | Self::Switching { live, .. } => live.newest_in = seq,
+        }
+    }
+}
+
 /// An encoding whose start is awaited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Staged {
@@ -286,7 +296,7 @@ impl Slot {
         queue: &mut Queue,
     ) -> Result<(), DropReason> {
         let meta = stored.meta;
-        let Some(epoch) = self.epochs.get(live.tag).copied() else {
+        let Some(epoch) = self.epochs.get(live.tag) else {
             return Err(DropReason::OtherEncoding);
         };
         let capacity = view.ring.capacity() as u64;
@@ -312,9 +322,8 @@ impl Slot {
         }
         let out_seq = epoch.out_seq(meta.seq).ok_or(DropReason::BeforeSwitch)?;
         if meta.seq > live.newest_in {
-            live.newest_in = meta.seq;
-            self.set_live(live);
-            self.advance(&epoch, meta, out_seq);
+            self.state.set_newest(meta.seq);
+            self.last = Some(advance(&mut self.continuity, self.last, epoch, meta, out_seq));
         } else if self.history.contains(out_seq) {
             return Err(DropReason::Duplicate);
         } else if self
@@ -324,14 +333,14 @@ impl Slot {
             // The history cannot tell whether it was sent.
             return Err(DropReason::TooOld);
         }
-        let late = is_late(view, meta);
-        self.enqueue(&epoch, meta.seq, out_seq, What::Media, queue)?;
-        if late && epoch.rtx_payload_type.is_some() {
+        let (tag, again) = (epoch.tag, epoch.rtx_payload_type.is_some() && is_late(view, meta));
+        self.enqueue(tag, meta.seq, out_seq, What::Media, queue)?;
+        if again {
             // A full queue costs the copy and nothing else.
             let _ = queue.push(Descriptor {
                 in_seq: meta.seq,
                 slot: self.index,
-                tag: epoch.tag,
+                tag,
                 what: What::MediaAgain,
             });
         }
@@ -390,7 +399,7 @@ impl Slot {
         };
         self.epochs.push(epoch);
         if inject {
-            self.enqueue(&epoch, begin, next, What::ParameterSets, queue)?;
+            self.enqueue(epoch.tag, begin, next, What::ParameterSets, queue)?;
         }
         let mut newest_in = begin;
         for seq in begin..=newest {
@@ -400,8 +409,8 @@ impl Slot {
             }
             newest_in = seq;
             let out_seq = epoch.first_out + (seq - begin);
-            self.advance(&epoch, stored.meta, out_seq);
-            if self.enqueue(&epoch, seq, out_seq, What::Media, queue).is_err() {
+            self.last = Some(advance(&mut self.continuity, self.last, &epoch, stored.meta, out_seq));
+            if self.enqueue(epoch.tag, seq, out_seq, What::Media, queue).is_err() {
                 queue.refused += 1;
             }
         }
@@ -422,42 +431,17 @@ impl Slot {
         Ok((target.track, before))
     }
 
-    /// Account for the newest packet.
-    fn advance(&mut self, epoch: &Epoch, meta: &PacketMeta, out_seq: u64) {
-        self.continuity.sent(&meta.detail, &epoch.offsets);
-        let timestamp = epoch.out_timestamp(meta.timestamp);
-        // Spatial and temporal layers may interleave timestamps; the next epoch begins after the highest.
-        let highest = match self.last {
-            Some(last) if (timestamp.wrapping_sub(last.out_timestamp) as i32) < 0 => last.out_timestamp,
-            _ => timestamp,
-        };
-        self.last = Some(Last {
-            out_seq,
-            out_timestamp: highest,
-            arrival: meta.arrival,
-            frame_end: meta.frame_end,
-        });
-    }
-
-    fn enqueue(
-        &mut self,
-        epoch: &Epoch,
-        in_seq: u64,
-        out_seq: u64,
-        what: What,
-        queue: &mut Queue,
-    ) -> Result<(), DropReason> {
+    fn enqueue(&mut self, tag: u8, in_seq: u64, out_seq: u64, what: What, queue: &mut Queue) -> Result<(), DropReason> {
         let queued = queue.push(Descriptor {
             in_seq,
             slot: self.index,
-            tag: epoch.tag,
+            tag,
             what,
         });
         if !queued {
             return Err(DropReason::QueueFull);
         }
-        self.history
-            .note(out_seq, in_seq, epoch.tag, what == What::ParameterSets);
+        self.history.note(out_seq, in_seq, tag, what == What::ParameterSets);
         Ok(())
     }
 
@@ -475,6 +459,23 @@ impl Slot {
             return self.codecs.of_source(&view.codec);
         }
         self.codecs.of_codec(codec)
+    }
+}
+
+/// Account for the newest packet: what the next epoch continues after.
+fn advance(continuity: &mut Continuity, last: Option<Last>, epoch: &Epoch, meta: &PacketMeta, out_seq: u64) -> Last {
+    continuity.sent(&meta.detail, &epoch.offsets);
+    let timestamp = epoch.out_timestamp(meta.timestamp);
+    // Spatial and temporal layers may interleave timestamps; the next epoch begins after the highest.
+    let highest = match last {
+        Some(last) if (timestamp.wrapping_sub(last.out_timestamp) as i32) < 0 => last.out_timestamp,
+        _ => timestamp,
+    };
+    Last {
+        out_seq,
+        out_timestamp: highest,
+        arrival: meta.arrival,
+        frame_end: meta.frame_end,
     }
 }
 

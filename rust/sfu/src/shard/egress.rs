@@ -76,13 +76,11 @@ impl Control {
 
 impl ShardCore {
     pub(super) fn fill(&mut self, now: Time, out: &mut Outbox) -> bool {
-        let before: usize = out.runs().iter().map(crate::outbox::Run::count).sum();
-        let bytes_before: usize = out.runs().iter().map(|run| run.len).sum();
+        let (datagrams, bytes) = out.total();
         let more = self.fill_all(now, out);
-        let after: usize = out.runs().iter().map(crate::outbox::Run::count).sum();
-        let bytes_after: usize = out.runs().iter().map(|run| run.len).sum();
-        self.stats.packets_out += (after - before) as u64;
-        self.stats.bytes_out += (bytes_after - bytes_before) as u64;
+        let (datagrams_after, bytes_after) = out.total();
+        self.stats.packets_out += (datagrams_after - datagrams) as u64;
+        self.stats.bytes_out += (bytes_after - bytes) as u64;
         more
     }
 
