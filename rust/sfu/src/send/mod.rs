@@ -14,6 +14,7 @@ mod rtx;
 mod seal;
 mod sender;
 mod slot;
+mod takeover;
 
 pub use reports::Feedback;
 pub use sender::{Binding, Forwarded, Sender, SlotIndex};

@@ -7,6 +7,7 @@ use super::epoch::{Epoch, Epochs};
 use super::history::History;
 use super::negotiated::Negotiated;
 use super::queue::{Descriptor, Queue, What};
+use super::takeover::{is_late, step, with_parameter_sets};
 use crate::codec::Continuity;
 use crate::command::{CodecSpec, Kind, SlotSpec};
 use crate::encoding::{EncodingKey, EncodingView};
@@ -23,10 +24,6 @@ const REPLAY_AGE: Duration = Duration::from_millis(600);
 const REPLAY_PACKETS: u64 = 96;
 /// MID is sent at least this long after a switch, besides being confirmed by a receiver report.
 const MID_TIME: Duration = Duration::from_secs(2);
-/// A packet that comes this long after the one behind it was lost, not merely overtaken.
-const LATE: Duration = Duration::from_millis(20);
-/// How far back parameter sets are looked for in front of an IDR slice, packets.
-const PARAMETER_SETS_BACK: u64 = 8;
 
 /// What a slot shows, and what it is about to show.
 #[derive(Clone, Copy, Debug)]
@@ -477,47 +474,4 @@ fn advance(continuity: &mut Continuity, last: Option<Last>, epoch: &Epoch, meta:
         arrival: meta.arrival,
         frame_end: meta.frame_end,
     }
-}
-
-/// How far the timestamp moves over a switch: by the time that passed, but at least one frame (a step back freezes decoders for seconds).
-fn step(clock_hz: u32, elapsed_us: u64) -> u32 {
-    // 30 frames of video, 50 of audio per second: 3 000 and 960 ticks.
-    let frame = if clock_hz == 48_000 { 960 } else { clock_hz / 30 };
-    let ticks = u128::from(elapsed_us) * u128::from(clock_hz) / 1_000_000;
-    // Half of the number range is 6.6 hours of video; more than that reads as a step back.
-    (ticks.min(0x7fff_ffff) as u32).max(frame)
-}
-
-/// Was the packet lost on the publisher's line and came by retransmission? Then everybody stands still for it already, and losing it
-/// once more would double the wait: it is sent twice, the second time as a retransmission.
-fn is_late(view: &EncodingView<'_>, meta: &PacketMeta) -> bool {
-    let after = view.ring.get(meta.seq + 1).map(|stored| stored.meta.arrival);
-    after.is_some_and(|after| meta.arrival.since(after) >= LATE)
-}
-
-/// Where to begin so that the parameter sets right in front of an IDR slice, which belong to the same picture, come along.
-fn with_parameter_sets(view: &EncodingView<'_>, begin: u64) -> u64 {
-    let Some(first) = view.ring.get(begin) else {
-        return begin;
-    };
-    let Detail::H264(detail) = first.meta.detail else {
-        return begin;
-    };
-    if detail.has_sps || !detail.has_idr {
-        return begin;
-    }
-    for back in 1..=PARAMETER_SETS_BACK {
-        let Some(stored) = begin.checked_sub(back).and_then(|seq| view.ring.get(seq)) else {
-            break;
-        };
-        match stored.meta.detail {
-            Detail::H264(before) if stored.meta.timestamp == first.meta.timestamp => {
-                if before.has_sps {
-                    return stored.meta.seq;
-                }
-            }
-            Detail::H264(_) | Detail::Audio(_) | Detail::Vp8(_) | Detail::Vp9(_) | Detail::Av1(_) => break,
-        }
-    }
-    begin
 }

@@ -1,0 +1,54 @@
+//! Where a slot takes an encoding over, by how much its time moves then, and which packets come too late to be sent only once.
+
+use std::time::Duration;
+
+use crate::encoding::EncodingView;
+use crate::meta::{Detail, PacketMeta};
+
+/// A packet that comes this long after the one behind it was lost, not merely overtaken.
+const LATE: Duration = Duration::from_millis(20);
+/// How far back parameter sets are looked for in front of an IDR slice, packets.
+const PARAMETER_SETS_BACK: u64 = 8;
+
+/// How far the timestamp moves over a switch: by the time that passed, but at least one frame (a step back freezes decoders for seconds).
+pub(super) fn step(clock_hz: u32, elapsed_us: u64) -> u32 {
+    // 30 frames of video, 50 of audio per second: 3 000 and 960 ticks.
+    let frame = if clock_hz == 48_000 { 960 } else { clock_hz / 30 };
+    let ticks = u128::from(elapsed_us) * u128::from(clock_hz) / 1_000_000;
+    // Half of the number range is 6.6 hours of video; more than that reads as a step back.
+    (ticks.min(0x7fff_ffff) as u32).max(frame)
+}
+
+/// Was the packet lost on the publisher's line and came by retransmission? Then everybody stands still for it already, and losing it
+/// once more would double the wait: it is sent twice, the second time as a retransmission.
+pub(super) fn is_late(view: &EncodingView<'_>, meta: &PacketMeta) -> bool {
+    let after = view.ring.get(meta.seq + 1).map(|stored| stored.meta.arrival);
+    after.is_some_and(|after| meta.arrival.since(after) >= LATE)
+}
+
+/// Where to begin so that the parameter sets right in front of an IDR slice, which belong to the same picture, come along.
+pub(super) fn with_parameter_sets(view: &EncodingView<'_>, begin: u64) -> u64 {
+    let Some(first) = view.ring.get(begin) else {
+        return begin;
+    };
+    let Detail::H264(detail) = first.meta.detail else {
+        return begin;
+    };
+    if detail.has_sps || !detail.has_idr {
+        return begin;
+    }
+    for back in 1..=PARAMETER_SETS_BACK {
+        let Some(stored) = begin.checked_sub(back).and_then(|seq| view.ring.get(seq)) else {
+            break;
+        };
+        match stored.meta.detail {
+            Detail::H264(before) if stored.meta.timestamp == first.meta.timestamp => {
+                if before.has_sps {
+                    return stored.meta.seq;
+                }
+            }
+            Detail::H264(_) | Detail::Audio(_) | Detail::Vp8(_) | Detail::Vp9(_) | Detail::Av1(_) => break,
+        }
+    }
+    begin
+}
