@@ -24,7 +24,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     subprocess.run([BIN / "uv", "venv", "--quiet", folder / "env"], check=True)
     python = folder / "env" / "bin" / "python"
-    subprocess.run([BIN / "uv", "pip", "install", "--quiet", "--python", python, wheel], check=True)
+    subprocess.run([BIN / "uv", "pip", "install", "--quiet", "--system-certs", "--python", python, wheel], check=True)
     return python.with_name("rostra")
 
 
