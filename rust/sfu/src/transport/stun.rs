@@ -2,7 +2,7 @@
 //!
 //! Parsing is one pass over at most [`MAX_MESSAGE`] bytes and [`MAX_ATTRIBUTES`] attributes, borrows everything and allocates
 //! nothing, because it runs before anybody has authenticated. Every message must carry FINGERPRINT, as RFC 8445 §7.1 demands of
-//! connectivity checks.
+//! connectivity checks. Reader and writers share a long file because each attribute's two sides change together.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

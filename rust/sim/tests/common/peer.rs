@@ -1,4 +1,5 @@
-//! One client: honest as far as its methods go, but whoever holds it can send what it likes.
+//! One client: honest as far as its methods go, but whoever holds it can send what it likes. Long, because one peer speaks
+//! every layer from STUN to RTCP, and the layers share its keys and counters.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
