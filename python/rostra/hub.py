@@ -27,12 +27,16 @@ from rostra.model.media import (
     Codec,
     Command,
     Event,
+    Inspect,
+    Inspected,
     MediaStats,
     Mid,
     OpenTransport,
     Rejected,
     SlotBound,
+    SlotLayer,
     TrackId,
+    TrackLayers,
     TrackStarted,
     TransportClosed,
     TransportConnected,
@@ -241,6 +245,8 @@ class Hub:
             case MediaStats():
                 self.media = event
                 return
+            case TrackLayers() | SlotLayer() | Inspected():
+                return
             case TransportConnected(profile=profile):
                 log.info("transport connected", transport=event.transport, profile=profile)
             case TransportClosed(reason=reason):
@@ -306,7 +312,7 @@ class Hub:
                 log.info("source started", stream=str(key), source=source)
             case SourceEnded(stream=key, source=source):
                 log.info("source ended", stream=str(key), source=source)
-            case OpenTransport() | AddSlot() | BindSlot() | UnbindSlot():
+            case OpenTransport() | AddSlot() | BindSlot() | UnbindSlot() | Inspect():
                 pass  # the media plane has it
             case _:
                 assert_never(effect)

@@ -18,6 +18,8 @@ from rostra.model.media import (
     CodecSpec,
     Command,
     Event,
+    Inspect,
+    Inspected,
     Kind,
     MediaStats,
     Mid,
@@ -32,6 +34,7 @@ from rostra.model.media import (
     TransportClosed,
     TransportConnected,
     TransportId,
+    TransportReport,
     TransportResumed,
     TransportSpec,
     TransportStalled,
@@ -192,6 +195,10 @@ class FakeEngine:
                 return self._bind(transport, mid, track)
             case UnbindSlot(transport, mid):
                 return self._unbind(transport, mid)
+            case Inspect(transport):
+                report = TransportReport(age_us=0) if transport in self._transports else None
+                self._tell(Inspected(transport, report))
+                return None
             case _:
                 assert_never(command)
 

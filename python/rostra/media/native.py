@@ -1,24 +1,63 @@
 """The media plane itself, behind the port. The only module that knows the compiled extension."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from rostra import _media  # noqa: TID251  (this is the module that may)
 from rostra.media.engine import Candidate, Overloaded
 from rostra.model.media import (
     CloseReason,
+    Codec,
     Command,
+    EncodingReport,
     Event,
+    Inspected,
+    LayerReport,
     MediaStats,
     RefusalCode,
     Rejected,
+    ShownLayer,
     SlotBound,
+    SlotLayer,
+    SlotReport,
+    TrackLayers,
     TrackStarted,
     TransportClosed,
     TransportConnected,
+    TransportReport,
     TransportResumed,
     TransportStalled,
+    Waiting,
 )
+
+
+def _track_layers(track: Any, encodings: Any) -> TrackLayers:
+    return TrackLayers(track, tuple(map(_encoding, encodings)))
+
+
+def _encoding(fields: Any) -> EncodingReport:
+    active, codec, *numbers, layers = fields
+    known = Codec(codec) if codec is not None else None
+    values: tuple[Any, ...] = (active, known, *numbers, tuple(LayerReport(*layer) for layer in layers))
+    return EncodingReport(*values)
+
+
+def _shown(fields: Any) -> ShownLayer | None:
+    return ShownLayer(*fields) if fields is not None else None
+
+
+def _inspected(transport: Any, fields: Any) -> Inspected:
+    if fields is None:
+        return Inspected(transport, None)
+    times, line, tracks, slots = fields
+    layers = tuple(_track_layers(*track) for track in tracks)
+    reports = tuple(
+        SlotReport(mid, track, _shown(shown), Waiting(waiting) if waiting is not None else None)
+        for mid, track, shown, waiting in slots
+    )
+    values: tuple[Any, ...] = (*times, *line, layers, reports)
+    return Inspected(transport, TransportReport(*values))
+
 
 _EVENTS: Final[dict[str, Callable[..., Event]]] = {
     "TransportConnected": TransportConnected,
@@ -28,6 +67,9 @@ _EVENTS: Final[dict[str, Callable[..., Event]]] = {
     "TrackStarted": TrackStarted,
     "SlotBound": SlotBound,
     "Rejected": lambda transport, mid, code: Rejected(transport, mid, RefusalCode(code)),
+    "TrackLayers": _track_layers,
+    "SlotLayer": lambda transport, mid, layer: SlotLayer(transport, mid, _shown(layer)),
+    "Inspected": _inspected,
     "MediaStats": MediaStats,
 }
 """How to rebuild each event from the fields behind its name, which come in the order of the dataclass."""

@@ -52,6 +52,34 @@ class ExtensionKind(StrEnum):
     ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
     AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
     PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+    DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+    ABS_CAPTURE_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
+    VIDEO_LAYERS_ALLOCATION = "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00"
+
+
+class Priority(StrEnum):
+    """Whose picture is made better first when not all can be, and turned off last: main, promoted, then the rest."""
+
+    NORMAL = "normal"
+    PROMOTED = "promoted"
+    MAIN = "main"
+
+
+class Strategy(StrEnum):
+    """How a viewer's estimate begins and how eagerly its pictures improve."""
+
+    QUALITY = "quality"
+    BANDWIDTH = "bandwidth"
+    PERFORMANCE = "performance"
+
+
+class Waiting(StrEnum):
+    """Why a slot that has a track shows nothing."""
+
+    TRANSPORT = "transport"
+    PACKETS = "packets"
+    KEY_FRAME = "key_frame"
+    BANDWIDTH = "bandwidth"
 
 
 class CloseReason(StrEnum):
@@ -138,6 +166,42 @@ class SlotSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerChoice:
+    """Which layer of a track a slot is to show; nothing said: the server chooses.
+
+    ``encoding`` (place among the encodings of the track, lowest first), ``spatial`` and ``temporal`` are exact: the
+    server does not adapt that dimension. What nothing meets is met by the next lower layer, and kept for when it can
+    be met. Sizes are pixels.
+    """
+
+    encoding: int | None = None
+    spatial: int | None = None
+    temporal: int | None = None
+    max_spatial: int | None = None
+    max_temporal: int | None = None
+    max_width: int | None = None
+    max_height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BandwidthSpec:
+    """A viewer's share of bandwidth. ``initial_bps`` 0: the server's default. The main picture may exceed the cap."""
+
+    initial_bps: int = 0
+    max_bps: int = 12_000_000
+    strategy: Strategy = Strategy.BANDWIDTH
+    smooth: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutDelay:
+    """Bounds of the viewer's jitter buffers, milliseconds, at most 40 950."""
+
+    min_ms: int
+    max_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class TransportSpec:
     """All that was negotiated for one peer connection. ``local_ufrag`` is unique in the process."""
 
@@ -151,6 +215,8 @@ class TransportSpec:
     cname: str
     receive: tuple[ReceiveSpec, ...] = ()
     slots: tuple[SlotSpec, ...] = ()
+    bandwidth: BandwidthSpec = BandwidthSpec()
+    playout_delay: PlayoutDelay | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +244,16 @@ class AddSlot:
 
 @dataclass(frozen=True, slots=True)
 class BindSlot:
-    """Show ``track`` in the slot. It keeps what it shows until the new track can start; ``SlotBound`` says when."""
+    """Show ``track`` in the slot. It keeps what it shows until the new track can start; ``SlotBound`` says when.
+
+    The same track again changes the choice of layer and the priority.
+    """
 
     transport: TransportId
     mid: Mid
     track: TrackId
+    choice: LayerChoice = LayerChoice()
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +264,14 @@ class UnbindSlot:
     mid: Mid
 
 
-Command = OpenTransport | CloseTransport | AddSlot | BindSlot | UnbindSlot
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Tell how a transport does; ``Inspected`` is the answer, whether the transport exists or not."""
+
+    transport: TransportId
+
+
+Command = OpenTransport | CloseTransport | AddSlot | BindSlot | UnbindSlot | Inspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +331,101 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerReport:
+    """A layer with all below it. ``bitrate_bps`` is media payload over the last second; sizes 0: not known."""
+
+    spatial: int
+    temporal: int
+    bitrate_bps: int = 0
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingReport:
+    """One encoding as it flows. Sizes and targets 0: not known. ``layers`` is empty where there is but one."""
+
+    active: bool = False
+    codec: Codec | None = None
+    bitrate_bps: int = 0
+    total_bps: int = 0
+    width: int = 0
+    height: int = 0
+    fps: int = 0
+    target_bps: int = 0
+    packets: int = 0
+    bytes: int = 0
+    layers: tuple[LayerReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrackLayers:
+    """The encodings of a video track, lowest first: once a second and when they change. Latest wins."""
+
+    track: TrackId
+    encodings: tuple[EncodingReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLayer:
+    """What a slot forwards. Layers 255: all, or there is but one."""
+
+    encoding: int
+    spatial: int = 255
+    temporal: int = 255
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLayer:
+    """The layer of a video slot changed. ``None``: the line does not carry it, or nothing is shown. Latest wins."""
+
+    transport: TransportId
+    mid: Mid
+    layer: ShownLayer | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotReport:
+    """One slot that has a track, and why it does not show what it is to show."""
+
+    mid: Mid
+    track: TrackId
+    shown: ShownLayer | None
+    waiting: Waiting | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransportReport:
+    """One transport from its offer to its first picture, and its line. Times are microseconds since ``OpenTransport``.
+
+    ``first_packet_us`` and ``first_key_frame_us`` are from the publisher, or to the viewer. ``fraction_lost`` is in
+    1/256; ``rtt_us`` 0: not known.
+    """
+
+    age_us: int
+    ice_us: int | None = None
+    dtls_us: int | None = None
+    first_packet_us: int | None = None
+    first_key_frame_us: int | None = None
+    first_bound_us: int | None = None
+    estimate_bps: int = 0
+    sent_bps: int = 0
+    wanted_bps: int = 0
+    fraction_lost: int = 0
+    rtt_us: int = 0
+    tracks: tuple[TrackLayers, ...] = ()
+    slots: tuple[SlotReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The answer to ``Inspect``; ``None``: there is no such transport."""
+
+    transport: TransportId
+    report: TransportReport | None
+
+
+@dataclass(frozen=True, slots=True)
 class MediaStats:
     """Counters since the engine started and gauges of now, all from one moment. Latest wins."""
 
@@ -287,5 +460,8 @@ Event = (
     | TrackStarted
     | SlotBound
     | Rejected
+    | TrackLayers
+    | SlotLayer
+    | Inspected
     | MediaStats
 )

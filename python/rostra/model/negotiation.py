@@ -58,7 +58,11 @@ _FIRST_PRIORITY: Final = (126 << 24) | (65535 << 8) | 255  # RFC 8445 §5.1.2.1:
 _MAIN_STREAM: Final = "main"
 _MULTIPLEX_STREAM: Final = "multiplex"
 _EXTENSION_KINDS: Final = {kind.value: kind for kind in ExtensionKind}
-_PUBLISH_EXTENSIONS: Final = frozenset(ExtensionKind)
+_PUBLISH_EXTENSIONS: Final = frozenset(ExtensionKind) - {
+    ExtensionKind.DEPENDENCY_DESCRIPTOR,
+    ExtensionKind.ABS_CAPTURE_TIME,
+    ExtensionKind.VIDEO_LAYERS_ALLOCATION,
+}
 _VIEW_EXTENSIONS: Final = _PUBLISH_EXTENSIONS - {ExtensionKind.RID, ExtensionKind.REPAIRED_RID}
 _NOT_ON_AUDIO: Final = frozenset({ExtensionKind.RID, ExtensionKind.REPAIRED_RID, ExtensionKind.PLAYOUT_DELAY})
 _RID_SCALES: Final = (

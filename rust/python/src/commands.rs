@@ -6,6 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
+use rostra_sfu::choice::{BandwidthSpec, LayerChoice, PlayoutDelay, Priority, Strategy};
 use rostra_sfu::command::{
     Codec, CodecSpec, Command, DtlsRole, EncodingSpec, ExtensionKind, ExtensionSpec, Fingerprint, Hash, Kind,
     ReceiveSpec, SlotSpec, TransportSpec,
@@ -98,10 +99,15 @@ fn command(object: &Value<'_>) -> Read<Command> {
             transport: field!(object, transport, transport_id),
             mid: field!(object, mid, mid),
             track: field!(object, track, track_id),
+            choice: field!(object, choice, layer_choice),
+            priority: field!(object, priority, priority),
         },
         "UnbindSlot" => Command::UnbindSlot {
             transport: field!(object, transport, transport_id),
             mid: field!(object, mid, mid),
+        },
+        "Inspect" => Command::Inspect {
+            transport: field!(object, transport, transport_id),
         },
         other => return Err(Bad::new(format!("{other} is no command"))),
     })
@@ -119,7 +125,59 @@ fn transport_spec(object: &Value<'_>) -> Read<TransportSpec> {
         cname: field!(object, cname, text),
         receive: field!(object, receive, |value| list(value, receive_spec)),
         slots: field!(object, slots, |value| list(value, slot_spec)),
+        bandwidth: field!(object, bandwidth, bandwidth_spec),
+        playout_delay: field!(object, playout_delay, |value| option(value, playout_delay)),
     })
+}
+
+fn layer_choice(object: &Value<'_>) -> Read<LayerChoice> {
+    Ok(LayerChoice {
+        encoding: field!(object, encoding, |value| option(value, number)),
+        spatial: field!(object, spatial, |value| option(value, number)),
+        temporal: field!(object, temporal, |value| option(value, number)),
+        max_spatial: field!(object, max_spatial, |value| option(value, number)),
+        max_temporal: field!(object, max_temporal, |value| option(value, number)),
+        max_width: field!(object, max_width, |value| option(value, number)),
+        max_height: field!(object, max_height, |value| option(value, number)),
+    })
+}
+
+fn priority(value: &Value<'_>) -> Read<Priority> {
+    one_of(
+        value,
+        &[
+            ("normal", Priority::Normal),
+            ("promoted", Priority::Promoted),
+            ("main", Priority::Main),
+        ],
+    )
+}
+
+fn bandwidth_spec(object: &Value<'_>) -> Read<BandwidthSpec> {
+    Ok(BandwidthSpec {
+        initial_bps: field!(object, initial_bps, number),
+        max_bps: field!(object, max_bps, number),
+        strategy: field!(object, strategy, |value| one_of(
+            value,
+            &[
+                ("quality", Strategy::Quality),
+                ("bandwidth", Strategy::Bandwidth),
+                ("performance", Strategy::Performance),
+            ]
+        )),
+        smooth: field!(object, smooth, boolean),
+    })
+}
+
+fn playout_delay(object: &Value<'_>) -> Read<PlayoutDelay> {
+    Ok(PlayoutDelay {
+        min_ms: field!(object, min_ms, number),
+        max_ms: field!(object, max_ms, number),
+    })
+}
+
+fn boolean(value: &Value<'_>) -> Read<bool> {
+    value.extract().map_err(|_| Bad::new("expected a bool"))
 }
 
 fn fingerprint(object: &Value<'_>) -> Read<Fingerprint> {
@@ -165,6 +223,18 @@ fn extension_kind(value: &Value<'_>) -> Read<ExtensionKind> {
             (
                 "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
                 ExtensionKind::PlayoutDelay,
+            ),
+            (
+                "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
+                ExtensionKind::DependencyDescriptor,
+            ),
+            (
+                "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+                ExtensionKind::AbsCaptureTime,
+            ),
+            (
+                "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00",
+                ExtensionKind::VideoLayersAllocation,
             ),
         ],
     )

@@ -3,8 +3,9 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use rostra_sfu::command::{Event, SrtpProfile};
+use rostra_sfu::command::{Codec, Event, SrtpProfile};
 use rostra_sfu::ids::Mid;
+use rostra_sfu::report::{EncodingReport, ShownLayer, TrackLayers, TransportReport};
 use rostra_sfu::stats::Stats;
 
 pub(crate) fn to_tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
@@ -26,7 +27,114 @@ pub(crate) fn to_tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTup
         Event::Rejected { transport, mid, code } => {
             (intern!(py, "Rejected"), transport.0, mid.map(spell), code.code()).into_pyobject(py)
         }
+        Event::TrackLayers(layers) => {
+            let TrackLayers { track, encodings } = &*layers;
+            (intern!(py, "TrackLayers"), track.0, all_encodings(py, encodings)?).into_pyobject(py)
+        }
+        Event::SlotLayer { transport, mid, layer } => {
+            (intern!(py, "SlotLayer"), transport.0, spell(mid), layer.map(shown)).into_pyobject(py)
+        }
+        Event::Inspected { transport, report } => {
+            let report = report.map(|report| inspected(py, &report)).transpose()?;
+            (intern!(py, "Inspected"), transport.0, report).into_pyobject(py)
+        }
         Event::Stats(stats) => totals(py, &stats),
+    }
+}
+
+fn shown(layer: ShownLayer) -> (u8, u8, u8) {
+    (layer.encoding, layer.spatial, layer.temporal)
+}
+
+fn all_encodings<'py>(py: Python<'py>, encodings: &[EncodingReport]) -> PyResult<Bound<'py, PyTuple>> {
+    let all: Vec<_> = encodings.iter().map(|one| encoding(py, one)).collect::<PyResult<_>>()?;
+    PyTuple::new(py, all)
+}
+
+fn encoding<'py>(py: Python<'py>, report: &EncodingReport) -> PyResult<Bound<'py, PyTuple>> {
+    // Taken apart whole, as are the others below, so that a new field cannot be forgotten here.
+    let EncodingReport {
+        active,
+        codec,
+        bitrate_bps,
+        total_bps,
+        width,
+        height,
+        fps,
+        target_bps,
+        packets,
+        bytes,
+        layers,
+    } = report;
+    let layers: Vec<_> = layers
+        .iter()
+        .map(|one| (one.spatial, one.temporal, one.bitrate_bps, one.width, one.height))
+        .collect();
+    let layers = PyTuple::new(py, layers)?;
+    (
+        *active,
+        codec.map(codec_name),
+        *bitrate_bps,
+        *total_bps,
+        *width,
+        *height,
+        *fps,
+        *target_bps,
+        *packets,
+        *bytes,
+        layers,
+    )
+        .into_pyobject(py)
+}
+
+fn inspected<'py>(py: Python<'py>, report: &TransportReport) -> PyResult<Bound<'py, PyTuple>> {
+    let TransportReport {
+        age_us,
+        ice_us,
+        dtls_us,
+        first_packet_us,
+        first_key_frame_us,
+        first_bound_us,
+        estimate_bps,
+        sent_bps,
+        wanted_bps,
+        fraction_lost,
+        rtt_us,
+        tracks,
+        slots,
+    } = report;
+    let times = (
+        *age_us,
+        *ice_us,
+        *dtls_us,
+        *first_packet_us,
+        *first_key_frame_us,
+        *first_bound_us,
+    );
+    let line = (*estimate_bps, *sent_bps, *wanted_bps, *fraction_lost, *rtt_us);
+    let tracks: Vec<_> = tracks
+        .iter()
+        .map(|one| Ok((one.track.0, all_encodings(py, &one.encodings)?)))
+        .collect::<PyResult<_>>()?;
+    let slots: Vec<_> = slots
+        .iter()
+        .map(|one| {
+            let waiting = one.waiting.map(|waiting| waiting.code());
+            (spell(one.mid), one.track.0, one.shown.map(shown), waiting)
+        })
+        .collect();
+    (times, line, PyTuple::new(py, tracks)?, PyTuple::new(py, slots)?).into_pyobject(py)
+}
+
+/// As in signalling and in `rostra.model.media`.
+fn codec_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Opus => "opus",
+        Codec::MultiOpus => "multiopus",
+        Codec::Vp8 => "vp8",
+        Codec::Vp9 => "vp9",
+        Codec::H264 => "h264",
+        Codec::Av1 => "av1",
     }
 }
 

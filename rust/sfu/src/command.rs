@@ -2,7 +2,9 @@
 //!
 //! Values only. Anything that crosses this file is owned by the receiver afterwards.
 
+use crate::choice::{BandwidthSpec, LayerChoice, PlayoutDelay, Priority};
 use crate::ids::{Mid, Rid, Ssrc, TrackId, TransportId};
+use crate::report::{ShownLayer, TrackLayers, TransportReport};
 use crate::stats::Stats;
 
 /// Most m-lines (receiving ones and slots together) of one transport.
@@ -34,7 +36,8 @@ pub enum Command {
         /// The new slot.
         slot: SlotSpec,
     },
-    /// Show `track` in the slot `mid`. The slot keeps what it shows until the new track can start.
+    /// Show `track` in the slot `mid`. The slot keeps what it shows until the new track can start. The same track again changes the
+    /// choice of layer and the priority.
     BindSlot {
         /// The viewer.
         transport: TransportId,
@@ -42,6 +45,10 @@ pub enum Command {
         mid: Mid,
         /// The track to show.
         track: TrackId,
+        /// Which of its layers.
+        choice: LayerChoice,
+        /// How much it matters.
+        priority: Priority,
     },
     /// Show nothing in the slot. Idempotent.
     UnbindSlot {
@@ -50,9 +57,14 @@ pub enum Command {
         /// The slot.
         mid: Mid,
     },
+    /// Tell how a transport does; `Inspected` is the answer, whether the transport exists or not.
+    Inspect {
+        /// The transport.
+        transport: TransportId,
+    },
 }
 
-/// A fact from the media plane. Lifecycle events are never dropped; `Stats` is latest-wins.
+/// A fact from the media plane. Lifecycle events are never dropped; `Stats`, `TrackLayers` and `SlotLayer` are latest-wins.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// ICE, DTLS and the fingerprint are done; keys are in use.
@@ -103,6 +115,24 @@ pub enum Event {
         mid: Option<Mid>,
         /// Why.
         code: RefusalCode,
+    },
+    /// The encodings of a video track, once a second and when they change.
+    TrackLayers(Box<TrackLayers>),
+    /// The layer that a video slot shows changed. `None`: the viewer's line does not carry it, or it shows nothing.
+    SlotLayer {
+        /// The viewer.
+        transport: TransportId,
+        /// The slot.
+        mid: Mid,
+        /// What is forwarded.
+        layer: Option<ShownLayer>,
+    },
+    /// The answer to `Inspect`; `None`: there is no such transport.
+    Inspected {
+        /// The transport.
+        transport: TransportId,
+        /// How it does.
+        report: Option<Box<TransportReport>>,
     },
     /// Totals of the shard, once a second.
     Stats(Box<Stats>),
@@ -202,6 +232,10 @@ pub struct TransportSpec {
     pub receive: Vec<ReceiveSpec>,
     /// What the peer watches.
     pub slots: Vec<SlotSpec>,
+    /// The viewer's share of bandwidth.
+    pub bandwidth: BandwidthSpec,
+    /// What the viewer's jitter buffers are told, where the extension was negotiated.
+    pub playout_delay: Option<PlayoutDelay>,
 }
 
 /// Certificate digest of the peer (RFC 8122 §5).
@@ -270,6 +304,12 @@ pub enum ExtensionKind {
     AudioLevel,
     /// playout-delay
     PlayoutDelay,
+    /// Dependency descriptor of AV1 and others (AV1 RTP payload format 1.0, appendix A).
+    DependencyDescriptor,
+    /// abs-capture-time
+    AbsCaptureTime,
+    /// video-layers-allocation00
+    VideoLayersAllocation,
 }
 
 /// Audio or video.

@@ -8,6 +8,7 @@
 //! which close the one transport that they show up in.
 #![forbid(unsafe_code)]
 
+pub mod choice;
 pub mod codec;
 pub mod command;
 pub mod encoding;
@@ -16,6 +17,7 @@ pub mod meta;
 pub mod outbox;
 pub mod reason;
 pub mod receive;
+pub mod report;
 pub mod ring;
 pub mod rtp;
 pub mod send;

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{Command, Event, Kind, SrtpProfile};
 use rostra_sfu::ids::{Mid, TrackId, TransportId};
 use rostra_sfu::outbox::Outbox;
@@ -137,7 +138,16 @@ impl Bed {
             for (mid, kind) in kinds.iter().filter(|_| !is_publisher) {
                 let track = if *kind == Kind::Video { VIDEO } else { AUDIO };
                 if let Some(mid) = Mid::new(mid.as_bytes()) {
-                    shard.command(Time::ZERO, Command::BindSlot { transport, mid, track });
+                    shard.command(
+                        Time::ZERO,
+                        Command::BindSlot {
+                            transport,
+                            mid,
+                            track,
+                            choice: LayerChoice::default(),
+                            priority: Priority::default(),
+                        },
+                    );
                 }
             }
         });

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use rostra_sfu::choice::BandwidthSpec;
 use rostra_sfu::command::{
     Codec, CodecSpec, DtlsRole, EncodingSpec, ExtensionKind, ExtensionSpec, Fingerprint, Hash, Kind, ReceiveSpec,
     SlotSpec, TransportSpec,
@@ -194,6 +195,8 @@ impl Client {
                     codecs: vec![media.codec()],
                 })
                 .collect(),
+            bandwidth: BandwidthSpec::default(),
+            playout_delay: None,
         };
         let client = Self {
             rtc,

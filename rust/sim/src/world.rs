@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{Command, Event, Kind};
 use rostra_sfu::ids::{Mid, TrackId, TransportId};
 use rostra_sfu::outbox::Outbox;
@@ -160,7 +161,16 @@ impl World {
             );
             for (mid, track) in ["0", "1"].iter().zip(tracks).filter(|_| number > 0) {
                 if let Some(mid) = Mid::new(mid.as_bytes()) {
-                    shard.command(Time::ZERO, Command::BindSlot { transport, mid, track });
+                    shard.command(
+                        Time::ZERO,
+                        Command::BindSlot {
+                            transport,
+                            mid,
+                            track,
+                            choice: LayerChoice::default(),
+                            priority: Priority::default(),
+                        },
+                    );
                 }
             }
             clients.push(client);

@@ -9,6 +9,7 @@ use common::peer::{Peer, VP8};
 use common::witness::Witness;
 use common::{Bench, mid, ms};
 use proptest::prelude::*;
+use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{Command, Event, Kind, SlotSpec};
 use rostra_sfu::ids::{Ssrc, TrackId, TransportId};
 use rostra_sfu::transport::classify::{Class, classify};
@@ -276,6 +277,8 @@ impl World {
                     transport,
                     mid: mid(&slot.to_string()),
                     track: TrackId(u64::from(number) * 10 + track),
+                    choice: LayerChoice::default(),
+                    priority: Priority::default(),
                 });
             }
             Step::Unbind { viewer, slot } => {

@@ -5,6 +5,7 @@ mod common;
 use common::peer::{OPUS, Peer, VP8};
 use common::stage::Stage;
 use common::{Bench, mid, ms};
+use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{
     Codec, CodecSpec, Command, EncodingSpec, Event, Fingerprint, Hash, Kind, MAX_CODECS, MAX_FINGERPRINTS, MAX_MEDIA,
     RefusalCode, SlotSpec, TransportSpec,
@@ -86,7 +87,9 @@ fn closing_what_is_not_there_and_unbinding_nothing_are_no_errors() {
 /// The command is refused with this code, once, by its names; nothing that tests can see has changed.
 fn refused(bench: &mut Bench, what: &str, command: Command, code: RefusalCode) {
     let (transport, named) = match &command {
-        Command::OpenTransport { transport, .. } | Command::CloseTransport { transport } => (*transport, None),
+        Command::OpenTransport { transport, .. }
+        | Command::CloseTransport { transport }
+        | Command::Inspect { transport } => (*transport, None),
         Command::AddSlot { transport, slot } => (*transport, Some(slot.mid)),
         Command::BindSlot { transport, mid, .. } | Command::UnbindSlot { transport, mid } => (*transport, Some(*mid)),
     };
@@ -253,6 +256,8 @@ fn a_binding_that_cannot_be_is_refused_and_the_slot_goes_on_with_what_it_shows()
             transport,
             mid: mid(slot),
             track,
+            choice: LayerChoice::default(),
+            priority: Priority::default(),
         };
         refused(&mut stage.bench, what, command, code);
     }
@@ -273,6 +278,8 @@ fn a_binding_that_cannot_be_is_refused_and_the_slot_goes_on_with_what_it_shows()
         transport: viewer,
         mid: mid("0"),
         track: foreign,
+        choice: LayerChoice::default(),
+        priority: Priority::default(),
     };
     refused(
         &mut stage.bench,

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::thread::JoinHandle;
 
+use rostra_sfu::choice::BandwidthSpec;
 use rostra_sfu::command::{DtlsRole, RefusalCode, TransportSpec};
 use rostra_sfu::outbox::Path;
 
@@ -169,6 +170,8 @@ fn open(id: u64) -> Command {
         cname: "c".into(),
         receive: Vec::new(),
         slots: Vec::new(),
+        bandwidth: BandwidthSpec::default(),
+        playout_delay: None,
     };
     Command::OpenTransport {
         transport: TransportId(id),

@@ -12,7 +12,7 @@ const TWO_BYTE: u16 = 0x1000;
 /// Profile and length in front of the extensions.
 const BLOCK_LEN: usize = 4;
 /// Kinds that there are.
-const KINDS: usize = 7;
+const KINDS: usize = 10;
 /// Most bytes that [`ExtensionMap::write`] ever writes: MID, transport-cc and abs-send-time in two-byte form.
 pub const MAX_OUT_HEADER: usize = FIXED_LEN + BLOCK_LEN + 28;
 
@@ -72,6 +72,9 @@ fn place(kind: ExtensionKind) -> usize {
         ExtensionKind::AbsSendTime => 4,
         ExtensionKind::AudioLevel => 5,
         ExtensionKind::PlayoutDelay => 6,
+        ExtensionKind::DependencyDescriptor => 7,
+        ExtensionKind::AbsCaptureTime => 8,
+        ExtensionKind::VideoLayersAllocation => 9,
     }
 }
 
@@ -84,6 +87,9 @@ const BY_PLACE: [ExtensionKind; KINDS] = [
     ExtensionKind::AbsSendTime,
     ExtensionKind::AudioLevel,
     ExtensionKind::PlayoutDelay,
+    ExtensionKind::DependencyDescriptor,
+    ExtensionKind::AbsCaptureTime,
+    ExtensionKind::VideoLayersAllocation,
 ];
 
 impl ExtensionMap {
@@ -191,13 +197,18 @@ impl ExtensionMap {
             Some(ExtensionKind::PlayoutDelay) => {
                 found.playout_delay = found.playout_delay.or_else(|| be24(value, 0).filter(|_| exactly(3)));
             }
+            Some(
+                ExtensionKind::DependencyDescriptor
+                | ExtensionKind::AbsCaptureTime
+                | ExtensionKind::VideoLayersAllocation,
+            ) => {}
         }
     }
 
     /// Writes a header and returns its length; `None` when it does not fit. Extensions without a negotiated id are left out. The
     /// one-byte form is used unless an id above 14 forces the other one.
     pub fn write(&self, out: &mut [u8], header: &OutHeader) -> Option<usize> {
-        let [mid_id, _, _, transport_cc_id, abs_send_time_id, _, _] = self.ids;
+        let [mid_id, _, _, transport_cc_id, abs_send_time_id, ..] = self.ids;
         let mid = header.mid.filter(|_| mid_id != 0);
         let transport_cc = header.transport_cc.filter(|_| transport_cc_id != 0);
         let abs_send_time = header.abs_send_time.filter(|_| abs_send_time_id != 0);

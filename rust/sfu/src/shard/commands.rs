@@ -28,10 +28,15 @@ impl ShardCore {
                 (transport, None, Ok(()))
             }
             Command::AddSlot { transport, slot } => (transport, Some(slot.mid), self.add_slot(transport, &slot)),
-            Command::BindSlot { transport, mid, track } => {
-                (transport, Some(mid), self.bind(now, transport, mid, track))
-            }
+            Command::BindSlot {
+                transport, mid, track, ..
+            } => (transport, Some(mid), self.bind(now, transport, mid, track)),
             Command::UnbindSlot { transport, mid } => (transport, Some(mid), self.unbind(now, transport, mid)),
+            Command::Inspect { transport } => {
+                let report = self.report(now, transport).map(Box::new);
+                self.events.push(Event::Inspected { transport, report });
+                (transport, None, Ok(()))
+            }
         };
         if let Err(code) = result {
             self.events.push(Event::Rejected { transport, mid, code });

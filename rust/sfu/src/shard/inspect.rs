@@ -1,9 +1,23 @@
-//! What tests may know of the inside of a shard.
+//! What may be known of the inside of a shard: how a transport does, and what tests check.
 
 use super::ShardCore;
 use super::binding::subscriber;
+use crate::ids::TransportId;
+use crate::report::TransportReport;
+use crate::time::Time;
 
 impl ShardCore {
+    /// How a transport does.
+    pub(super) fn report(&self, now: Time, id: TransportId) -> Option<TransportReport> {
+        let transport = self.transports.get(*self.by_id.get(&id)? as usize)?.as_deref()?;
+        let since = |at: Option<Time>| at.map(|at| at.micros_since(transport.opened));
+        Some(TransportReport {
+            age_us: now.micros_since(transport.opened),
+            ice_us: since(transport.handshaking),
+            ..TransportReport::default()
+        })
+    }
+
     /// Entries of all tables. What a closed transport leaves behind shows here.
     #[doc(hidden)]
     pub fn footprint(&self) -> usize {

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{CloseReason, Command, Event, Fingerprint, Hash, RefusalCode};
 use rostra_sfu::ids::{Mid, TrackId, TransportId};
 use rostra_sfu::outbox::Outbox;
@@ -112,6 +113,8 @@ impl Bench {
             transport: viewer,
             mid: mid(slot),
             track,
+            choice: LayerChoice::default(),
+            priority: Priority::default(),
         });
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 
+use rostra_sfu::choice::BandwidthSpec;
 use rostra_sfu::command::{
     Codec, CodecSpec, Command, DtlsRole, EncodingSpec, ExtensionKind, ExtensionSpec, Kind, ReceiveSpec, SlotSpec,
     SrtpProfile, TransportSpec,
@@ -162,6 +163,8 @@ impl Peer {
                     slot("1", Kind::Video, base + 20),
                     slot("2", Kind::Audio, base + 30),
                 ],
+                bandwidth: BandwidthSpec::default(),
+                playout_delay: None,
             },
         }
     }
