@@ -16,6 +16,23 @@ pub struct EncodingKey {
     pub encoding: u8,
 }
 
+/// How much of an encoding with layers is forwarded: everything up to a spatial and a temporal layer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Limit {
+    /// Highest spatial layer; 255: all.
+    pub spatial: u8,
+    /// Highest temporal layer; 255: all.
+    pub temporal: u8,
+}
+
+impl Limit {
+    /// The whole encoding.
+    pub const ALL: Self = Self {
+        spatial: u8::MAX,
+        temporal: u8::MAX,
+    };
+}
+
 /// One encoding, seen by a slot.
 #[derive(Clone, Copy, Debug)]
 pub struct EncodingView<'a> {

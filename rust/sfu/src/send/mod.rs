@@ -4,6 +4,7 @@
 //! lives; what a slot shows changes by adding an epoch ([`epoch`]): constant offsets from the numbers of one encoding to those of the
 //! slot. Because the offsets are constant, a packet is never kept twice: a retransmission is made again from the shared ring.
 
+pub mod allocator;
 mod epoch;
 mod history;
 mod negotiated;
