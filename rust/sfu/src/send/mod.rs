@@ -7,6 +7,7 @@
 pub mod allocator;
 mod epoch;
 mod history;
+pub mod ladder;
 mod negotiated;
 mod pacer;
 mod queue;
