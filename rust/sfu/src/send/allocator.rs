@@ -5,6 +5,7 @@
 //! leave room and has for a while: the estimate moves all the time, and a picture that changes with it is worse than a constant one.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::SlotIndex;
@@ -38,14 +39,14 @@ pub struct Rung {
 }
 
 /// A picture: what could be shown of it, from worst to best. Both cost and value rise.
-#[derive(Clone, Copy, Debug)]
-pub struct Picture<'a> {
+#[derive(Clone, Debug)]
+pub struct Picture {
     /// Where.
     pub slot: SlotIndex,
     /// How much it matters.
     pub priority: Priority,
-    /// Never empty.
-    pub rungs: &'a [Rung],
+    /// Its place in the list of all rungs. Never empty.
+    pub rungs: Range<usize>,
     /// The application chose: its one rung is shown whatever the line carries.
     pub fixed: bool,
     /// The rung that is shown or staged, as far as there still is one; `None`: turned off.
@@ -104,8 +105,16 @@ impl Allocator {
         }
     }
 
-    /// Choose a rung for each picture, in the order of `pictures`; `None` turns it off.
-    pub fn allocate(&mut self, now: Time, line: Line, pictures: &[Picture<'_>]) -> (&[Option<usize>], Demand) {
+    /// Choose a rung for each picture, in the order of `pictures`; `None` turns it off. `rungs` are those of all pictures; a choice
+    /// counts from the first of its picture.
+    pub fn allocate(
+        &mut self,
+        now: Time,
+        line: Line,
+        pictures: &[Picture],
+        rungs: &[Rung],
+    ) -> (&[Option<usize>], Demand) {
+        let scene = Scene { pictures, rungs };
         self.order.clear();
         self.order.extend(0..pictures.len());
         let key = |at: &usize| pictures.get(*at).map(|one| (Reverse(one.priority), one.slot));
@@ -116,7 +125,7 @@ impl Allocator {
             cap_bps: self.cap_bps,
         };
         let strategy = self.strategy;
-        fill(&mut self.now, &self.order, pictures, room, |one| match strategy {
+        fill(&mut self.now, &self.order, scene, room, |one| match strategy {
             _ if !one.fresh => one.current,
             Strategy::Quality | Strategy::Bandwidth => Some(one.rungs.len().saturating_sub(1)),
             Strategy::Performance => one.current.or(Some(0)),
@@ -139,10 +148,10 @@ impl Allocator {
             },
             cap_bps: self.cap_bps,
         };
-        fill(&mut self.ideal, &self.order, pictures, careful, |one| {
+        fill(&mut self.ideal, &self.order, scene, careful, |one| {
             Some(one.rungs.len().saturating_sub(1))
         });
-        let is_better = value(&self.ideal, pictures) > value(&self.now, pictures);
+        let is_better = value(&self.ideal, scene) > value(&self.now, scene);
         if !is_better || went_down {
             self.possible_since = None;
         } else if now.since(*self.possible_since.get_or_insert(now)) >= self.patience() {
@@ -157,7 +166,7 @@ impl Allocator {
         if self.improved_at.is_some_and(|at| now.since(at) >= PROVEN) {
             self.hold = HOLD;
         }
-        let demand = demand(&self.now, pictures, self.cap_bps);
+        let demand = demand(&self.now, scene, self.cap_bps);
         (&self.now, demand)
     }
 
@@ -183,6 +192,19 @@ impl Allocator {
     }
 }
 
+/// The pictures with their rungs.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    pictures: &'a [Picture],
+    rungs: &'a [Rung],
+}
+
+impl<'a> Scene<'a> {
+    fn of(self, one: &Picture) -> &'a [Rung] {
+        self.rungs.get(one.rungs.clone()).unwrap_or_default()
+    }
+}
+
 /// What there is to share out.
 #[derive(Clone, Copy)]
 struct Room {
@@ -193,7 +215,7 @@ struct Room {
 impl Room {
     /// May a picture go to `rung` when that makes `total_bps` of all? The cap is for pictures that nobody asked to lift it for. On a line
     /// whose limit nobody has seen, what is shown stays, and what is new begins.
-    fn fits(self, one: &Picture<'_>, rung: usize, total_bps: u64) -> bool {
+    fn fits(self, one: &Picture, rung: usize, total_bps: u64) -> bool {
         let is_capped = one.priority == Priority::Normal && total_bps > self.cap_bps;
         let is_given = one.current.is_some_and(|current| rung <= current) || one.fresh && rung == 0;
         !is_capped && (total_bps <= self.line.bps || is_given && !self.line.is_limit)
@@ -204,20 +226,20 @@ impl Room {
 fn fill(
     chosen: &mut Vec<Option<usize>>,
     order: &[usize],
-    pictures: &[Picture<'_>],
+    scene: Scene<'_>,
     room: Room,
-    most: impl Fn(&Picture<'_>) -> Option<usize>,
+    most: impl Fn(&Picture) -> Option<usize>,
 ) {
     chosen.clear();
-    chosen.resize(pictures.len(), None);
-    let fixed = pictures.iter().filter(|one| one.fixed);
-    let mut spent: u64 = fixed.filter_map(|one| one.rungs.first()).map(|rung| rung.bps).sum();
+    chosen.resize(scene.pictures.len(), None);
+    let fixed = scene.pictures.iter().filter(|one| one.fixed);
+    let mut spent: u64 = fixed.filter_map(|one| scene.of(one).first()).map(|rung| rung.bps).sum();
     let mut is_first = true;
     for &at in order {
-        let (Some(one), Some(choice)) = (pictures.get(at), chosen.get_mut(at)) else {
+        let (Some(one), Some(choice)) = (scene.pictures.get(at), chosen.get_mut(at)) else {
             continue;
         };
-        let Some(lowest) = one.rungs.first() else { continue };
+        let Some(lowest) = scene.of(one).first() else { continue };
         if one.fixed {
             *choice = Some(0);
         } else if most(one).is_some() {
@@ -234,7 +256,7 @@ fn fill(
         is_first = false;
     }
     for priority in [Priority::Main, Priority::Promoted, Priority::Normal] {
-        while let Some(step) = best_step(chosen, pictures, |one, rung, step_bps| {
+        while let Some(step) = best_step(chosen, scene, |one, rung, step_bps| {
             one.priority == priority
                 && most(one).is_some_and(|most| rung <= most)
                 && room.fits(one, rung, spent + step_bps)
@@ -258,16 +280,16 @@ struct StepUp {
 /// The allowed step up that gains most per bit.
 fn best_step(
     chosen: &[Option<usize>],
-    pictures: &[Picture<'_>],
-    is_allowed: impl Fn(&Picture<'_>, usize, u64) -> bool,
+    scene: Scene<'_>,
+    is_allowed: impl Fn(&Picture, usize, u64) -> bool,
 ) -> Option<StepUp> {
     let mut best: Option<(u64, StepUp)> = None;
-    for (picture, (one, choice)) in pictures.iter().zip(chosen).enumerate() {
+    for (picture, (one, choice)) in scene.pictures.iter().zip(chosen).enumerate() {
         let Some(current) = choice.filter(|_| !one.fixed) else {
             continue;
         };
         let rung = current + 1;
-        let (Some(from), Some(to)) = (one.rungs.get(current), one.rungs.get(rung)) else {
+        let (Some(from), Some(to)) = (scene.of(one).get(current), scene.of(one).get(rung)) else {
             continue;
         };
         let bps = to.bps.saturating_sub(from.bps);
@@ -283,13 +305,12 @@ fn best_step(
 }
 
 /// What the viewer has of it: first the important pictures, then the others; pictures that are on count before their quality.
-fn value(chosen: &[Option<usize>], pictures: &[Picture<'_>]) -> [u64; 4] {
+fn value(chosen: &[Option<usize>], scene: Scene<'_>) -> [u64; 4] {
     let mut sums = [0; 4];
-    for (one, rung) in pictures
-        .iter()
-        .zip(chosen)
-        .filter_map(|(one, choice)| Some((one, one.rungs.get((*choice)?)?)))
-    {
+    for (one, choice) in scene.pictures.iter().zip(chosen) {
+        let Some(rung) = choice.and_then(|choice| scene.of(one).get(choice)) else {
+            continue;
+        };
         sums[0] += 1;
         let class = match one.priority {
             Priority::Main => 1,
@@ -317,14 +338,14 @@ fn one_step(now: &mut [Option<usize>], ideal: &[Option<usize>], order: &[usize])
 }
 
 /// What is sent, and what the line would have to carry for one step more of every picture.
-fn demand(chosen: &[Option<usize>], pictures: &[Picture<'_>], cap_bps: u64) -> Demand {
+fn demand(chosen: &[Option<usize>], scene: Scene<'_>, cap_bps: u64) -> Demand {
     let (mut sending, mut wanted, mut is_lifted) = (0_u64, 0_u64, false);
-    for (one, choice) in pictures.iter().zip(chosen) {
+    for (one, choice) in scene.pictures.iter().zip(chosen) {
         let current = choice
-            .and_then(|choice| one.rungs.get(choice))
+            .and_then(|choice| scene.of(one).get(choice))
             .map_or(0, |rung| rung.bps);
-        let next = one
-            .rungs
+        let next = scene
+            .of(one)
             .get(choice.map_or(0, |choice| choice + 1))
             .filter(|_| !one.fixed);
         sending += current;
@@ -337,261 +358,5 @@ fn demand(chosen: &[Option<usize>], pictures: &[Picture<'_>], cap_bps: u64) -> D
     Demand {
         sending_bps: sending,
         wanted_bps: if wanted > sending { wanted * 100 / UP_SHARE } else { 0 },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ALL: Limit = Limit::ALL;
-
-    fn ladder(rates: &[u64]) -> Vec<Rung> {
-        (0..)
-            .zip(rates)
-            .map(|(encoding, &bps)| Rung {
-                encoding,
-                limit: ALL,
-                bps,
-                value: 2000 + u32::from(encoding) * 512,
-            })
-            .collect()
-    }
-
-    fn picture(slot: SlotIndex, priority: Priority, rungs: &[Rung]) -> Picture<'_> {
-        Picture {
-            slot,
-            priority,
-            rungs,
-            fixed: false,
-            current: None,
-            fresh: true,
-        }
-    }
-
-    /// A viewer that asks every 100 ms.
-    struct Viewer {
-        allocator: Allocator,
-        now: Time,
-        chosen: Vec<Option<usize>>,
-        demand: Demand,
-        changes: u32,
-    }
-
-    impl Viewer {
-        fn new(spec: BandwidthSpec) -> Self {
-            Self {
-                allocator: Allocator::new(&spec),
-                now: Time(1_000_000),
-                chosen: Vec::new(),
-                demand: Demand::default(),
-                changes: 0,
-            }
-        }
-
-        fn watch(&mut self, line: Line, pictures: &[Picture<'_>], millis: u64) -> &[Option<usize>] {
-            let mut pictures = pictures.to_vec();
-            for _ in 0..millis.div_ceil(100) {
-                for (one, current) in pictures.iter_mut().zip(&self.chosen) {
-                    (one.current, one.fresh) = (*current, false);
-                }
-                let (chosen, demand) = self.allocator.allocate(self.now, line, &pictures);
-                if !self.chosen.is_empty() && self.chosen != chosen {
-                    self.changes += 1;
-                }
-                self.chosen = chosen.to_vec();
-                self.demand = demand;
-                self.now += Duration::from_millis(100);
-            }
-            &self.chosen
-        }
-    }
-
-    fn limited(bps: u64) -> Line {
-        Line { bps, is_limit: true }
-    }
-
-    fn open(bps: u64) -> Line {
-        Line { bps, is_limit: false }
-    }
-
-    #[test]
-    fn a_new_picture_starts_at_the_best_layer_that_the_line_carries() {
-        let rungs = ladder(&[150_000, 500_000, 1_500_000]);
-        let mut viewer = Viewer::new(BandwidthSpec::default());
-        let pictures = [picture(0, Priority::Main, &rungs)];
-        assert_eq!(viewer.watch(open(1_000_000), &pictures, 100), [Some(1)]);
-    }
-
-    #[test]
-    fn strategies_start_high_or_low() {
-        let rungs = ladder(&[150_000, 500_000, 1_500_000]);
-        for (strategy, first) in [(Strategy::Quality, 2), (Strategy::Performance, 0)] {
-            let mut viewer = Viewer::new(BandwidthSpec {
-                strategy,
-                ..BandwidthSpec::default()
-            });
-            let pictures = [picture(0, Priority::Main, &rungs)];
-            assert_eq!(viewer.watch(open(1_000_000), &pictures, 100), [Some(first)]);
-        }
-    }
-
-    #[test]
-    fn it_goes_down_at_once_and_up_after_a_second() {
-        let rungs = ladder(&[150_000, 500_000, 1_500_000]);
-        let pictures = [picture(0, Priority::Main, &rungs)];
-        let mut viewer = Viewer::new(BandwidthSpec::default());
-        assert_eq!(viewer.watch(open(3_000_000), &pictures, 100), [Some(2)]);
-        assert_eq!(viewer.watch(limited(600_000), &pictures, 100), [Some(1)]);
-        assert_eq!(viewer.watch(limited(3_000_000), &pictures, 1000), [Some(1)]);
-        assert_eq!(viewer.watch(limited(3_000_000), &pictures, 100), [Some(2)]);
-    }
-
-    #[test]
-    fn an_improvement_needs_a_margin_and_what_is_shown_does_not() {
-        let rungs = ladder(&[150_000, 500_000, 1_500_000]);
-        let pictures = [picture(0, Priority::Main, &rungs)];
-        let mut viewer = Viewer::new(BandwidthSpec::default());
-        viewer.watch(limited(600_000), &pictures, 100);
-        assert_eq!(viewer.watch(limited(1_600_000), &pictures, 5000), [Some(1)]);
-        assert_eq!(viewer.watch(limited(1_800_000), &pictures, 1200), [Some(2)]);
-        assert_eq!(viewer.watch(limited(1_510_000), &pictures, 5000), [Some(2)]);
-    }
-
-    #[test]
-    fn nothing_is_taken_away_from_a_line_whose_limit_was_not_seen() {
-        let rungs = ladder(&[2_000_000]);
-        let pictures = [
-            picture(0, Priority::Main, &rungs),
-            picture(1, Priority::Normal, &rungs),
-            picture(2, Priority::Normal, &rungs),
-        ];
-        let mut viewer = Viewer::new(BandwidthSpec::default());
-        assert_eq!(viewer.watch(open(1_000_000), &pictures, 3000), [Some(0); 3]);
-        assert_eq!(
-            viewer.watch(limited(4_500_000), &pictures, 100),
-            [Some(0), Some(0), None]
-        );
-    }
-
-    #[test]
-    fn pictures_go_off_from_the_least_important_and_the_last_one_stays_longest() {
-        let rungs = ladder(&[150_000, 500_000]);
-        let pictures = [
-            picture(0, Priority::Normal, &rungs),
-            picture(1, Priority::Main, &rungs),
-            picture(2, Priority::Promoted, &rungs),
-            picture(3, Priority::Normal, &rungs),
-        ];
-        let mut viewer = Viewer::new(BandwidthSpec::default());
-        viewer.watch(open(5_000_000), &pictures, 100);
-        let down = |viewer: &mut Viewer, bps| viewer.watch(limited(bps), &pictures, 100).to_vec();
-        assert_eq!(down(&mut viewer, 600_000), [Some(0); 4]);
-        assert_eq!(down(&mut viewer, 500_000), [Some(0), Some(0), Some(0), None]);
-        assert_eq!(down(&mut viewer, 320_000), [None, Some(0), Some(0), None]);
-        assert_eq!(down(&mut viewer, 160_000), [None, Some(0), None, None]);
-        assert_eq!(down(&mut viewer, 100_000), [None, Some(0), None, None]);
-        assert_eq!(down(&mut viewer, 60_000), [None; 4]);
-    }
-
-    #[test]
-    fn equal_pictures_share_fairly_even_when_one_was_there_first() {
-        let rungs = ladder(&[150_000, 500_000, 1_500_000]);
-        let mut viewer = Viewer::new(BandwidthSpec::default());
-        let one = [picture(0, Priority::Normal, &rungs)];
-        assert_eq!(viewer.watch(limited(2_000_000), &one, 1500), [Some(2)]);
-        viewer.chosen.push(None);
-        let two = [
-            picture(0, Priority::Normal, &rungs),
-            picture(1, Priority::Normal, &rungs),
-        ];
-        assert_eq!(viewer.watch(limited(2_000_000), &two, 3000), [Some(1), Some(1)]);
-    }
-
-    #[test]
-    fn a_promoted_picture_gets_the_better_layer() {
-        let rungs = ladder(&[150_000, 500_000, 1_500_000]);
-        let pictures = [
-            picture(0, Priority::Normal, &rungs),
-            picture(1, Priority::Promoted, &rungs),
-        ];
-        let mut viewer = Viewer::new(BandwidthSpec::default());
-        assert_eq!(viewer.watch(limited(1_900_000), &pictures, 3000), [Some(0), Some(2)]);
-    }
-
-    #[test]
-    fn the_cap_holds_normal_pictures_and_not_the_main_one() {
-        let rungs = ladder(&[1_000_000, 3_000_000]);
-        let spec = BandwidthSpec {
-            max_bps: 4_000_000,
-            ..BandwidthSpec::default()
-        };
-        let normal = [
-            picture(0, Priority::Normal, &rungs),
-            picture(1, Priority::Normal, &rungs),
-        ];
-        let mut viewer = Viewer::new(spec);
-        assert_eq!(viewer.watch(open(50_000_000), &normal, 3000), [Some(1), Some(0)]);
-        let main = [
-            picture(0, Priority::Main, &rungs),
-            picture(1, Priority::Promoted, &rungs),
-        ];
-        let mut viewer = Viewer::new(spec);
-        assert_eq!(viewer.watch(open(50_000_000), &main, 3000), [Some(1), Some(1)]);
-    }
-
-    #[test]
-    fn a_choice_of_the_application_is_kept_and_the_others_get_the_rest() {
-        let rungs = ladder(&[150_000, 500_000, 1_500_000]);
-        let chosen = Picture {
-            fixed: true,
-            ..picture(1, Priority::Normal, &rungs[2..])
-        };
-        let pictures = [picture(0, Priority::Main, &rungs), chosen];
-        let mut viewer = Viewer::new(BandwidthSpec::default());
-        assert_eq!(viewer.watch(limited(1_700_000), &pictures, 3000), [Some(0), Some(0)]);
-        assert_eq!(viewer.watch(limited(500_000), &pictures, 3000), [None, Some(0)]);
-    }
-
-    #[test]
-    fn a_line_that_wavers_makes_few_changes() {
-        let rungs = ladder(&[150_000, 500_000, 1_500_000]);
-        let pictures = [picture(0, Priority::Main, &rungs)];
-        let mut viewer = Viewer::new(BandwidthSpec::default());
-        viewer.watch(limited(600_000), &pictures, 100);
-        for _ in 0..60 {
-            viewer.watch(limited(1_900_000), &pictures, 1500);
-            viewer.watch(limited(1_400_000), &pictures, 500);
-        }
-        assert!(viewer.changes <= 12, "{} changes in two minutes", viewer.changes);
-    }
-
-    #[test]
-    fn the_next_better_layers_are_wanted_with_the_margin_that_they_need() {
-        let rungs = ladder(&[150_000, 500_000, 1_500_000]);
-        let pictures = [picture(0, Priority::Main, &rungs)];
-        let mut viewer = Viewer::new(BandwidthSpec::default());
-        viewer.watch(limited(600_000), &pictures, 100);
-        assert_eq!(viewer.demand.sending_bps, 500_000);
-        assert!(
-            (1_700_000..1_800_000).contains(&viewer.demand.wanted_bps),
-            "{:?}",
-            viewer.demand
-        );
-        viewer.watch(limited(4_000_000), &pictures, 2000);
-        assert_eq!(viewer.demand.wanted_bps, 0);
-    }
-
-    #[test]
-    fn smooth_goes_up_one_rung_at_a_time() {
-        let rungs = ladder(&[150_000, 500_000, 1_500_000]);
-        let pictures = [picture(0, Priority::Main, &rungs)];
-        let mut viewer = Viewer::new(BandwidthSpec {
-            smooth: true,
-            ..BandwidthSpec::default()
-        });
-        viewer.watch(limited(200_000), &pictures, 100);
-        assert_eq!(viewer.watch(limited(4_000_000), &pictures, 2100), [Some(1)]);
-        assert_eq!(viewer.watch(limited(4_000_000), &pictures, 2100), [Some(2)]);
     }
 }

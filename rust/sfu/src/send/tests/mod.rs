@@ -1,5 +1,6 @@
 //! Slots in virtual time: publishers are hand-made rings, the viewer unseals and reads what leaves.
 
+mod allocator;
 mod flow;
 mod invariants;
 mod retransmission;
