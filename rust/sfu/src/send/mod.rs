@@ -5,6 +5,7 @@
 //! slot. Because the offsets are constant, a packet is never kept twice: a retransmission is made again from the shared ring.
 
 pub mod allocator;
+mod chosen;
 mod epoch;
 mod history;
 pub mod ladder;

@@ -2,10 +2,9 @@
 //! file keeps the two in step, so that no slot is ever bound to a dead track.
 
 use super::ShardCore;
-use crate::command::{Event, RefusalCode};
-use crate::encoding::{EncodingKey, Encodings};
-use crate::ids::{Mid, TrackId, TransportId};
-use crate::receive::{Subscriber, Track, TrackKey};
+use crate::command::Event;
+use crate::encoding::EncodingKey;
+use crate::receive::{Subscriber, TrackKey};
 use crate::time::Time;
 
 /// A slot whose binding changed while a packet was handed out.
@@ -45,51 +44,12 @@ impl ShardCore {
             })
     }
 
-    pub(super) fn bind(&mut self, now: Time, id: TransportId, mid: Mid, track: TrackId) -> Result<(), RefusalCode> {
-        let (index, slot) = self.slot(id, mid)?;
-        self.serving = Some(index);
-        let track_key = self.tracks.by_id(track).ok_or(RefusalCode::UnknownTrack)?;
-        let source = self.tracks.get(track_key).ok_or(RefusalCode::UnknownTrack)?;
-        let key = best_encoding(track_key, source);
-        let before = self.bound(index, slot);
-        let transport = self
-            .transports
-            .get_mut(index as usize)
-            .and_then(Option::as_deref_mut)
-            .ok_or(RefusalCode::UnknownTransport)?;
-        // Without keys there is nobody to replay a cached key frame to; connecting binds again.
-        let view = if transport.phase.is_connected() {
-            self.tracks.encoding(key)
-        } else {
-            None
-        };
-        let binding = transport
-            .sender
-            .bind(now, slot, track, key, view, &source.codecs, source.kind)?;
-        self.reconcile(index, slot, before);
-        if binding.needs_key_frame {
-            self.request_key_frame(now, key);
-        }
-        self.mark_dirty(index);
-        Ok(())
-    }
-
-    pub(super) fn unbind(&mut self, now: Time, id: TransportId, mid: Mid) -> Result<(), RefusalCode> {
-        let (index, slot) = self.slot(id, mid)?;
-        self.serving = Some(index);
-        let before = self.bound(index, slot);
-        if let Some(transport) = self.transport(index) {
-            transport.sender.unbind(now, slot);
-        }
-        self.reconcile(index, slot, before);
-        Ok(())
-    }
-
     /// A track is gone: every slot that shows or stages it lets go; what else the slot shows or stages stays.
     pub(super) fn end_track(&mut self, key: TrackKey) {
         let Some(track) = self.tracks.remove(key) else {
             return;
         };
+        self.forget_wishes(key);
         for subscriber in &track.subscribers {
             let gone = key.encoding(subscriber.encoding);
             if let Some(transport) = self.transport(subscriber.transport) {
@@ -109,6 +69,9 @@ impl ShardCore {
         }
         if let Some(key) = after.showing.filter(|key| before.showing != Some(*key)) {
             self.stats.switches += 1;
+            if before.showing.is_some_and(|shown| TrackKey::from(shown) == key.into()) {
+                return;
+            }
             let track = self.tracks.get(key.into()).map(|track| track.id);
             let viewer = self.transports.get(index as usize).and_then(Option::as_deref);
             if let (Some(track), Some(viewer)) = (track, viewer)
@@ -144,16 +107,4 @@ pub(super) fn subscriber(key: EncodingKey, transport: u32, slot: u16) -> Subscri
         slot,
         encoding: key.encoding,
     }
-}
-
-/// The highest encoding that flows; the lowest, which publishers keep up longest, while none does.
-fn best_encoding(key: TrackKey, track: &Track) -> EncodingKey {
-    let flows = |index: u8| {
-        track
-            .encoding(index)
-            .and_then(|encoding| encoding.view())
-            .is_some_and(|view| view.rate_bps > 0)
-    };
-    let count = track.encodings().len() as u8;
-    key.encoding((0..count).rev().find(|index| flows(*index)).unwrap_or(0))
 }

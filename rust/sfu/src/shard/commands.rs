@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use super::allocation::Wishes;
 use super::binding::subscriber;
-use super::transport::{Phase, Received, Transport};
+use super::transport::{Milestones, Phase, Received, Transport};
 use super::{MAX_TRANSPORTS, ShardCore};
 use crate::command::{
     CloseReason, CodecSpec, Command, Event, Kind, MAX_CODECS, MAX_FINGERPRINTS, MAX_MEDIA, RefusalCode, SlotSpec,
@@ -13,6 +14,7 @@ use crate::ids::{Mid, TransportId};
 use crate::receive::Receiver;
 use crate::rtp::ext::ExtensionMap;
 use crate::send::Sender;
+use crate::send::allocator::Allocator;
 use crate::time::Time;
 use crate::transport::ice::IceLite;
 
@@ -29,9 +31,16 @@ impl ShardCore {
             }
             Command::AddSlot { transport, slot } => (transport, Some(slot.mid), self.add_slot(transport, &slot)),
             Command::BindSlot {
-                transport, mid, track, ..
-            } => (transport, Some(mid), self.bind(now, transport, mid, track)),
-            Command::UnbindSlot { transport, mid } => (transport, Some(mid), self.unbind(now, transport, mid)),
+                transport,
+                mid,
+                track,
+                choice,
+                priority,
+            } => {
+                let bound = self.bind(now, transport, mid, track, choice, priority);
+                (transport, Some(mid), bound)
+            }
+            Command::UnbindSlot { transport, mid } => (transport, Some(mid), self.unbind(transport, mid, now)),
             Command::Inspect { transport } => {
                 let report = self.report(now, transport).map(Box::new);
                 self.events.push(Event::Inspected { transport, report });
@@ -70,12 +79,15 @@ impl ShardCore {
             dtls_timeout: None,
             receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc),
             sender: Sender::new(&spec.slots, map, spec.cname, self.unix_at_base_us),
+            wishes: Wishes::default(),
+            allocator: Allocator::new(&spec.bandwidth),
             tracks,
             received: Received::new(&spec.receive),
             paths: Vec::new(),
             opened: now,
             last_authenticated: None,
             handshaking: None,
+            milestones: Milestones::default(),
             stalled: false,
             dirty: false,
             armed: None,

@@ -192,6 +192,7 @@ impl ShardCore {
                         },
                         other => other,
                     };
+                    transport.milestones.connected = Some(now);
                     self.events.push(Event::TransportConnected {
                         transport: transport.id,
                         profile: keys.profile,
@@ -201,28 +202,6 @@ impl ShardCore {
             }
         }
         self.arm(now, index);
-    }
-
-    /// A viewer that has just connected starts what was bound meanwhile, from the cache where that is possible.
-    fn start_slots(&mut self, now: Time, index: u32) {
-        let Some(transport) = self.transports.get(index as usize).and_then(Option::as_deref) else {
-            return;
-        };
-        let id = transport.id;
-        let staged: Vec<_> = transport
-            .sender
-            .bound()
-            .filter(|(slot, key)| transport.sender.staged(*slot) == Some(*key))
-            .filter_map(|(slot, key)| {
-                let track = self.tracks.get(key.into())?;
-                Some((transport.sender.mid(slot)?, track.id))
-            })
-            .collect();
-        for (mid, track) in staged {
-            // It was accepted once; what changed since then (a track that ended) has unbound the slot.
-            let _ = self.bind(now, id, mid, track);
-        }
-        self.mark_dirty(index);
     }
 
     /// Timers of one transport.
@@ -248,6 +227,12 @@ impl ShardCore {
             self.events.push(Event::TransportStalled { transport });
         }
         self.serve_dtls(now, index);
+        if self
+            .transport(index)
+            .is_some_and(|transport| transport.wishes.due.is_some_and(|due| due <= now))
+        {
+            self.allocate(now, index);
+        }
         self.mark_dirty(index);
         self.arm(now, index);
     }

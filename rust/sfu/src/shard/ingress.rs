@@ -126,6 +126,9 @@ impl ShardCore {
         let packet = bytes.get_mut(..len).ok_or(DropReason::RtpMalformed)?;
         let received = transport.receiver.rtp(now, &mut self.tracks, packet, &header);
         let id = transport.id;
+        if received.is_ok() {
+            transport.milestones.packet.get_or_insert(now);
+        }
         self.authenticated(now, index);
         self.arm(now, index);
         let received = received?;
@@ -162,6 +165,7 @@ impl ShardCore {
             };
             match viewer.sender.forward(now, subscriber.slot, key, &view, received.seq) {
                 Ok(forwarded) => {
+                    viewer.milestones.packet.get_or_insert(now);
                     if !viewer.dirty {
                         viewer.dirty = true;
                         self.dirty.push_back(subscriber.transport);
@@ -184,6 +188,7 @@ impl ShardCore {
         }
         for one in switched.drain(..) {
             self.reconcile(one.index, one.slot, one.before);
+            self.tell_layer(now, one.index, one.slot);
         }
         self.scratch.switched = switched;
         if awaited {
@@ -207,6 +212,7 @@ impl ShardCore {
             self.request_key_frame(now, key);
         }
         self.scratch.requests = wanted;
+        self.line_changed(now, index);
         self.mark_dirty(index);
         result
     }

@@ -2,8 +2,9 @@
 
 use super::ShardCore;
 use super::binding::subscriber;
+use super::transport::Milestones;
 use crate::ids::TransportId;
-use crate::report::TransportReport;
+use crate::report::{SlotReport, TransportReport};
 use crate::time::Time;
 
 impl ShardCore {
@@ -11,9 +12,31 @@ impl ShardCore {
     pub(super) fn report(&self, now: Time, id: TransportId) -> Option<TransportReport> {
         let transport = self.transports.get(*self.by_id.get(&id)? as usize)?.as_deref()?;
         let since = |at: Option<Time>| at.map(|at| at.micros_since(transport.opened));
+        let Milestones {
+            connected,
+            packet,
+            key_frame,
+            bound,
+        } = transport.milestones;
+        let (sender, wishes) = (&transport.sender, &transport.wishes);
+        let slots = wishes.iter().filter_map(|wish| {
+            Some(SlotReport {
+                mid: sender.mid(wish.slot)?,
+                track: wish.id,
+                shown: wish.told,
+                waiting: self.waiting(transport, wish),
+            })
+        });
         Some(TransportReport {
             age_us: now.micros_since(transport.opened),
             ice_us: since(transport.handshaking),
+            dtls_us: since(connected),
+            first_packet_us: since(packet),
+            first_key_frame_us: since(key_frame),
+            first_bound_us: since(bound),
+            fraction_lost: sender.feedback().fraction_lost,
+            rtt_us: sender.feedback().rtt.map_or(0, |rtt| rtt.as_micros() as u64),
+            slots: slots.collect(),
             ..TransportReport::default()
         })
     }

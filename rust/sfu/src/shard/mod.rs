@@ -4,6 +4,7 @@
 //! the transport's `Receiver`, which keeps it in the ring of its encoding; every subscribed slot of every viewer's `Sender` queues
 //! sixteen bytes; [`ShardCore::transmit`] rewrites and seals into the outbox. No step allocates once the tables have grown.
 
+mod allocation;
 mod binding;
 mod commands;
 mod egress;
@@ -82,6 +83,7 @@ pub struct ShardCore {
 struct Scratch {
     switched: Vec<binding::Switched>,
     requests: Vec<EncodingKey>,
+    desk: allocation::Desk,
 }
 
 impl std::fmt::Debug for ShardCore {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use super::allocation::Wishes;
 use crate::command::{DtlsRole, Fingerprint, ReceiveSpec};
 use crate::ids::{Mid, Ssrc, TransportId};
 use crate::outbox::Path;
 use crate::receive::{Receiver, TrackKey};
 use crate::send::Sender;
+use crate::send::allocator::Allocator;
 use crate::time::Time;
 use crate::transport::dtls::Dtls;
 use crate::transport::ice::IceLite;
@@ -66,6 +68,19 @@ impl Received {
     }
 }
 
+/// When a transport got how far. "Why is there no picture?" is answered from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Milestones {
+    /// Keys were in use.
+    pub connected: Option<Time>,
+    /// The first media packet from the publisher, or to the viewer.
+    pub packet: Option<Time>,
+    /// The first key frame, likewise.
+    pub key_frame: Option<Time>,
+    /// The first slot that showed a picture.
+    pub bound: Option<Time>,
+}
+
 pub(super) struct Transport {
     pub id: TransportId,
     pub local_ufrag: String,
@@ -79,12 +94,15 @@ pub(super) struct Transport {
     pub received: Received,
     pub receiver: Receiver,
     pub sender: Sender,
+    pub wishes: Wishes,
+    pub allocator: Allocator,
     /// Addresses that lead here in `by_path`.
     pub paths: Vec<Path>,
     pub opened: Time,
     pub last_authenticated: Option<Time>,
     /// When ICE validated the first address.
     pub handshaking: Option<Time>,
+    pub milestones: Milestones,
     pub stalled: bool,
     /// Waiting in the queue of `transmit`.
     pub dirty: bool,
@@ -114,6 +132,7 @@ impl Transport {
             self.dtls_timeout,
             self.receiver.next_timeout(),
             self.sender.next_timeout(),
+            self.wishes.due,
         ]
         .into_iter()
         .flatten()
