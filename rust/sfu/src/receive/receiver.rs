@@ -38,6 +38,8 @@ pub struct Received {
     pub seq: u64,
     /// No packet of the track was kept before.
     pub first_of_track: bool,
+    /// A decoder can start here.
+    pub starts: bool,
 }
 
 /// How [`Receiver::poll_rtcp`] went.
@@ -384,6 +386,7 @@ impl Receiver {
             key: stream.key,
             seq: original.seq,
             first_of_track,
+            starts: starts && stream.kind == Kind::Video,
         })
     }
 

@@ -126,8 +126,11 @@ impl ShardCore {
         let packet = bytes.get_mut(..len).ok_or(DropReason::RtpMalformed)?;
         let received = transport.receiver.rtp(now, &mut self.tracks, packet, &header);
         let id = transport.id;
-        if received.is_ok() {
+        if let Ok(received) = &received {
             transport.milestones.packet.get_or_insert(now);
+            if received.starts {
+                transport.milestones.key_frame.get_or_insert(now);
+            }
         }
         self.authenticated(now, index);
         self.arm(now, index);
