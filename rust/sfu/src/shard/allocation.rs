@@ -234,11 +234,15 @@ impl ShardCore {
             };
             let rung = choice.and_then(|choice| desk.rungs.get(picture.rungs.start + choice));
             wish.is_off = rung.is_none();
-            desk.orders.push(Order {
-                slot: wish.slot,
-                id: wish.id,
-                target: rung.map(|rung| (wish.track.encoding(rung.encoding), rung.limit)),
-            });
+            let target = rung.map(|rung| (wish.track.encoding(rung.encoding), rung.limit));
+            // What is staged is ordered again: by now it may be in the cache.
+            if target != sender.target(wish.slot) || sender.staged(wish.slot).is_some() {
+                desk.orders.push(Order {
+                    slot: wish.slot,
+                    id: wish.id,
+                    target,
+                });
+            }
         }
         sender.set_demand(now, demand.sending_bps, demand.wanted_bps);
         wishes.decided_bps = line.bps;
