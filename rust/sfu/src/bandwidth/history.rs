@@ -4,10 +4,10 @@ use super::ProbeId;
 use crate::rtp::seq::SeqExtender;
 use crate::time::Time;
 
-/// Entries at first: feedback every 50 ms over a round trip of 50 ms, at 6 Mb/s.
-const FIRST: usize = 64;
-/// Most entries: 1 s of 40 Mb/s.
-const MOST: usize = 4096;
+/// Entries at first, and for a peer that reports nothing: 0.2 s of 6 Mb/s.
+const FIRST: usize = 128;
+/// Most entries: 1 s of 20 Mb/s.
+const MOST: usize = 2048;
 /// A packet of which nothing was heard for this long is not waited for, microseconds: no reason to take more memory.
 const WAITED_FOR_US: u64 = 1_000_000;
 
@@ -55,6 +55,8 @@ pub(super) struct Sent {
 pub(super) struct History {
     numbers: SeqExtender,
     entries: Box<[Entry]>,
+    /// Something was reported.
+    answered: bool,
 }
 
 impl History {
@@ -85,6 +87,7 @@ impl History {
 
     /// The packet arrived. `None` when it is not remembered, or was said to have arrived before.
     pub fn arrived(&mut self, now: Time, number: u16) -> Option<Sent> {
+        self.answered = true;
         let (number, entry) = self.find(number)?;
         let was_missing = match entry.fate {
             Fate::Settled => return None,
@@ -131,7 +134,7 @@ impl History {
         let Some(old) = self.entries.get(self.index(number)) else {
             return;
         };
-        if old.fate == Fate::Settled || age(now, old) > WAITED_FOR_US || len >= MOST {
+        if !self.answered || old.fate == Fate::Settled || age(now, old) > WAITED_FOR_US || len >= MOST {
             return;
         }
         let mut larger = vec![Entry::default(); len * 2].into_boxed_slice();
@@ -206,19 +209,20 @@ mod tests {
 
     #[test]
     fn memory_grows_while_packets_wait_for_their_report_and_not_otherwise() {
-        let mut prompt = History::default();
-        let mut never = History::default();
-        let mut slow = History::default();
+        let [mut prompt, mut late, mut slow, mut never] = [(); 4].map(|()| History::default());
         for number in 0..20_000_u16 {
             let now = Time(u64::from(number) * 400);
-            prompt.sent(now, number, 1200, None);
-            prompt.arrived(now, number.saturating_sub(20));
+            for (history, lag) in [(&mut prompt, 20), (&mut late, 1_500)] {
+                history.sent(now, number, 1200, None);
+                history.arrived(now, number.saturating_sub(lag));
+            }
             never.sent(now, number, 1200, None);
-            slow.sent(Time(u64::from(number) * 20_000), number, 1200, None);
+            let now = Time(u64::from(number) * 20_000);
+            slow.sent(now, number, 1200, None);
+            slow.arrived(now, number.saturating_sub(100));
         }
-        assert_eq!(prompt.memory(), FIRST * 8);
-        assert_eq!(slow.memory(), FIRST * 8);
-        assert_eq!(never.memory(), MOST * 8);
+        let sizes = [prompt, late, slow, never].map(|history| history.memory() / size_of::<Entry>());
+        assert_eq!(sizes, [FIRST, MOST, FIRST, FIRST]);
     }
 
     #[test]
@@ -226,6 +230,7 @@ mod tests {
         let mut history = History::default();
         for number in 0..200_u16 {
             history.sent(Time(u64::from(number)), number, 1200, None);
+            assert_eq!(at(&mut history, 5_000, u16::MAX), None);
         }
         for number in 0..200_u16 {
             assert_eq!(at(&mut history, 5_000, number), Some(u64::from(number)));
@@ -243,11 +248,11 @@ mod tests {
     #[test]
     fn a_leap_in_the_numbers_leaves_nothing_behind() {
         let mut history = History::default();
-        for number in 0..64 {
+        for number in 0..128 {
             history.sent(Time(1), number, 100, None);
         }
         history.sent(Time(2), 20_000, 100, None);
-        for number in 0..64 {
+        for number in 0..128 {
             assert_eq!(at(&mut history, 3, number), None);
         }
         assert_eq!(at(&mut history, 3, 20_000), Some(2));

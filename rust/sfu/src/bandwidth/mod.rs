@@ -297,10 +297,11 @@ impl Estimator {
 
     /// A cluster to begin now. Ask when there are packets to send it with; what is asked for and not sent is lost time.
     pub fn poll_probe(&mut self, now: Time) -> Option<Probe> {
-        if matches!(self.source, Source::Nothing) || self.began.is_none() {
+        self.prober.expire(now);
+        if !self.is_probe_due(now) {
             return None;
         }
-        self.prober.poll(now, self.situation())
+        Some(self.prober.begin(now, self.situation()))
     }
 
     /// The cluster that still has packets to be sent.
@@ -325,17 +326,25 @@ impl Estimator {
         }
     }
 
-    /// When [`Self::timeout`] or [`Self::poll_probe`] may have something to do. A time that has passed means now.
-    pub fn next_timeout(&self) -> Option<Time> {
-        let probe = if matches!(self.source, Source::Nothing) || self.began.is_none() {
-            None
+    /// When [`Self::timeout`], or [`Self::poll_probe`] for somebody who `can_probe`, may have something to do. A time that has passed
+    /// means now.
+    pub fn next_timeout(&self, can_probe: bool) -> Option<Time> {
+        let probe = if can_probe && self.wants_probe() {
+            self.prober.due_at()
         } else {
-            self.prober.next_timeout(self.situation())
+            None
         };
-        match (probe, self.silence_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [probe, self.prober.expires_at(), self.silence_at].into_iter().flatten().min()
+    }
+
+    /// Would a cluster be of use, now or later?
+    pub fn wants_probe(&self) -> bool {
+        self.source != Source::Nothing && self.began.is_some() && Prober::is_wanted(&self.situation())
+    }
+
+    /// Would [`Self::poll_probe`] begin a cluster?
+    pub fn is_probe_due(&self, now: Time) -> bool {
+        self.prober.due_at().is_some_and(|at| at <= now) && self.wants_probe()
     }
 
     /// Was the estimate ever measured, or is it a guess?
@@ -352,7 +361,7 @@ impl Estimator {
     }
 
     /// Is less sent than the line would carry?
-    pub fn is_application_limited(&mut self, now: Time) -> bool {
+    pub fn is_application_limited(&self, now: Time) -> bool {
         self.sent_bps(now) * LIMITED.1 < self.rate.bps() * LIMITED.0
     }
 
@@ -362,9 +371,10 @@ impl Estimator {
     }
 
     /// Bits per second sent over about the last second.
-    pub fn sent_bps(&mut self, now: Time) -> u64 {
-        self.sent_rate.advance(now);
-        self.sent_rate.bps()
+    pub fn sent_bps(&self, now: Time) -> u64 {
+        let mut rate = self.sent_rate;
+        rate.advance(now);
+        rate.bps()
     }
 
     /// Fraction lost of late, 0 to 1, by transport-wide feedback.

@@ -147,12 +147,8 @@ impl Prober {
         }
     }
 
-    /// A cluster to begin now.
-    pub fn poll(&mut self, now: Time, situation: Situation) -> Option<Probe> {
-        self.expire(now);
-        if self.cluster.is_some() || now < self.next_at.max(self.retry_at) || !Self::is_wanted(&situation) || !situation.calm {
-            return None;
-        }
+    /// Begin a cluster, in place of any that is under way.
+    pub fn begin(&mut self, now: Time, situation: Situation) -> Probe {
         let goal = goal(&situation);
         let bps = goal.min(situation.estimate_bps.saturating_mul(STEP));
         let length = if situation.by_receiver {
@@ -177,7 +173,7 @@ impl Prober {
             wanted_bps: goal,
             evaluated: situation.by_receiver,
         });
-        Some(probe)
+        probe
     }
 
     /// The cluster that still has packets to be sent.
@@ -273,15 +269,19 @@ impl Prober {
         now.since(self.next_at.max(self.last_sent.unwrap_or(self.next_at)))
     }
 
-    /// When [`Self::poll`] may have something.
-    pub fn next_timeout(&self, situation: Situation) -> Option<Time> {
-        match &self.cluster {
-            Some(cluster) => Some(match cluster.closed {
-                None => cluster.began + SENDING,
-                Some(closed) => closed + PATIENCE,
-            }),
-            None => (Self::is_wanted(&situation) && situation.calm).then_some(self.next_at.max(self.retry_at)),
-        }
+    /// When the next cluster is due; `None` while one is under way.
+    pub fn due_at(&self) -> Option<Time> {
+        self.cluster.is_none().then(|| self.next_at.max(self.retry_at))
+    }
+
+    /// When [`Self::expire`] has something to do.
+    pub fn expires_at(&self) -> Option<Time> {
+        let cluster = self.cluster.as_ref()?;
+        Some(match cluster.closed {
+            Some(closed) => closed + PATIENCE,
+            None if cluster.evaluated => cluster.began + PATIENCE,
+            None => cluster.began + SENDING,
+        })
     }
 
     /// Let go of a cluster that measures nothing any more.
@@ -306,10 +306,11 @@ impl Prober {
         }
     }
 
-    fn is_wanted(situation: &Situation) -> bool {
+    /// Is there something to find out, on a line that is calm enough?
+    pub fn is_wanted(situation: &Situation) -> bool {
         let goal = goal(situation);
         // A goal that is nearly reached is not worth a cluster.
-        situation.wanted_bps > 0 && goal > situation.estimate_bps + goal / 16
+        situation.calm && situation.wanted_bps > 0 && goal > situation.estimate_bps + goal / 16
     }
 }
 

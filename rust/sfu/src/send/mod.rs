@@ -8,6 +8,7 @@ mod epoch;
 mod history;
 mod negotiated;
 mod pacer;
+mod probe;
 mod queue;
 mod reports;
 mod rtx;
