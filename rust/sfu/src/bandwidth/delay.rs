@@ -147,7 +147,9 @@ impl Trend {
 
 fn slope(points: &[(f64, f64)]) -> f64 {
     let n = points.len() as f64;
-    let (x, y) = points.iter().fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));
+    let (x, y) = points
+        .iter()
+        .fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));
     let (x, y) = (x / n, y / n);
     let (above, below) = points.iter().fold((0.0, 0.0), |sum, point| {
         let from = point.0 - x;
@@ -209,7 +211,11 @@ impl Detector {
         if trend.abs() > self.threshold + SPIKE {
             return;
         }
-        let follow = if trend.abs() < self.threshold { FOLLOW.1 } else { FOLLOW.0 };
+        let follow = if trend.abs() < self.threshold {
+            FOLLOW.1
+        } else {
+            FOLLOW.0
+        };
         self.threshold += follow * (trend.abs() - self.threshold) * since as f64 / 1000.0;
         self.threshold = self.threshold.clamp(THRESHOLD.0, THRESHOLD.2);
     }

@@ -236,7 +236,10 @@ impl Estimator {
     /// A receiver report came: packets lost of 256, and the round trip that it tells.
     pub fn report(&mut self, now: Time, fraction_lost: u8, rtt: Option<Duration>) {
         self.rtt_reported = rtt.or(self.rtt_reported);
-        self.reported_loss = Some(self.reported_loss.map_or(fraction_lost, |worst| worst.max(fraction_lost)));
+        self.reported_loss = Some(
+            self.reported_loss
+                .map_or(fraction_lost, |worst| worst.max(fraction_lost)),
+        );
         if self.source != Source::Reports || now < self.report_at {
             return;
         }
@@ -334,7 +337,10 @@ impl Estimator {
         } else {
             None
         };
-        [probe, self.prober.expires_at(), self.silence_at].into_iter().flatten().min()
+        [probe, self.prober.expires_at(), self.silence_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Would a cluster be of use, now or later?
@@ -455,8 +461,8 @@ impl Estimator {
         } else {
             self.rate.hold(now);
         }
-        if let Some(proved) = self.prober.result(now, self.rate.bps()) {
-            self.rate.prove(proved);
+        if let Some(measured) = self.prober.result(now, self.rate.bps()) {
+            self.rate.measured(measured, steady.unwrap_or(0));
         }
     }
 

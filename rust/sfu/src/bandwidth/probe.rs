@@ -213,7 +213,7 @@ impl Prober {
         }
     }
 
-    /// The rate that a cluster proved, once all its packets were reported.
+    /// The rate that a cluster measured, once all its packets were reported.
     pub fn result(&mut self, now: Time, estimate_bps: u64) -> Option<u64> {
         let cluster = self.cluster.as_ref()?;
         let reported = cluster.arrived.packets + cluster.missing;
@@ -234,9 +234,10 @@ impl Prober {
             self.next_at = now + self.backoff;
             self.backoff = (self.backoff * 2).min(BACKOFF.1);
         }
-        let raised = measured.filter(|bps| *bps > estimate_bps)?;
-        self.raised = Some(now);
-        Some(raised)
+        if measured.is_some_and(|bps| bps > estimate_bps) {
+            self.raised = Some(now);
+        }
+        measured
     }
 
     /// The line is congested: nothing more is tried for a while; for longer when a cluster has just led there.
@@ -332,9 +333,10 @@ fn measured(cluster: &Cluster) -> Option<u64> {
         return None;
     }
     // A cluster that queued arrived at the rate of the line: leave the queue room to drain.
-    if arriving * 10 < sending * 9 {
-        Some(arriving / 100 * 95)
+    let bps = if arriving * 10 < sending * 9 {
+        arriving / 100 * 95
     } else {
-        Some(arriving.min(sending))
-    }
+        arriving.min(sending)
+    };
+    Some(bps.min(cluster.probe.bps))
 }

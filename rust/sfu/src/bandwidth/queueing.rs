@@ -69,7 +69,11 @@ mod tests {
             queueing.packet(n * 10_000, n * 10_000 + if n % 4 == 0 { 20_000 } else { 60_000 });
         }
         assert_eq!(queueing.standing_us(), 0);
-        assert!((20_000..40_000).contains(&queueing.jitter_us()), "{}", queueing.jitter_us());
+        assert!(
+            (20_000..40_000).contains(&queueing.jitter_us()),
+            "{}",
+            queueing.jitter_us()
+        );
         for n in 100..130 {
             queueing.packet(n * 10_000, n * 10_000 + 120_000);
         }

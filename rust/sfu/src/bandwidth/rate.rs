@@ -34,6 +34,8 @@ pub(crate) struct Rate {
     capacity: Option<f64>,
     updated: Time,
     decreased: Option<Time>,
+    /// Nothing has shown yet that the line carries this much, or does not.
+    guessed: bool,
 }
 
 impl Rate {
@@ -47,6 +49,7 @@ impl Rate {
             capacity: None,
             updated: now,
             decreased: None,
+            guessed: true,
         }
     }
 
@@ -65,9 +68,14 @@ impl Rate {
         self.bps = (bps as f64).clamp(self.least, self.most);
     }
 
-    /// It was shown that the line carries this much.
-    pub fn prove(&mut self, bps: u64) {
+    /// A cluster showed that the line carries this much: more than was known, or less than was guessed. `arriving_bps` was there
+    /// besides, so it is not less than that.
+    pub fn measured(&mut self, bps: u64, arriving_bps: u64) {
         let proved = bps as f64;
+        if std::mem::take(&mut self.guessed) {
+            self.bps = proved.max(arriving_bps as f64).clamp(self.least, self.most);
+            return;
+        }
         if self.capacity.is_some_and(|capacity| proved > capacity * 1.1) {
             self.capacity = None;
         }
@@ -147,6 +155,7 @@ impl Rate {
         }
         self.bps = bps;
         self.decreased = Some(now);
+        self.guessed = false;
         true
     }
 }

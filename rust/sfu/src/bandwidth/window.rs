@@ -100,7 +100,6 @@ impl Throughput {
         let span = self.newest_at - (newest - buckets) * BUCKET_US;
         Some(sum * 8_000_000 / span.max(BUCKET_US) as u64)
     }
-
 }
 
 fn index(bucket: i64) -> usize {

@@ -73,6 +73,10 @@ impl Pacer {
         };
         // Ten gigabits keep the arithmetic far from its limits whatever the publisher claims.
         self.rate_bps = rate.clamp(LEAST_BPS, 10_000_000_000);
+        if self.burst_us != burst_us && burst_us == PROBE_BURST_US {
+            // A cluster begins with one packet.
+            self.tokens = self.tokens.min(1);
+        }
         self.burst_us = burst_us;
         self.tokens = self.tokens.min(self.depth());
         if now.micros_since(self.burst_at) >= BURST_GAP_US {

@@ -49,8 +49,9 @@ pub(super) struct Queue {
     /// Packets pushed, and taken.
     pushed: u64,
     taken: u64,
-    /// One packet of those that wait, by its count, and when it was pushed: the next one is chosen when it was taken.
-    timed: Option<(u64, Time)>,
+    /// One packet of those that wait, by its count, and when it was pushed. When it was taken the newest one is chosen.
+    timed: (u64, Time),
+    newest: Time,
     /// How long the one before waited.
     waited: Duration,
 }
@@ -74,7 +75,8 @@ impl Queue {
             now: Time::ZERO,
             pushed: 0,
             taken: 0,
-            timed: None,
+            timed: (0, Time::ZERO),
+            newest: Time::ZERO,
             waited: Duration::ZERO,
         }
     }
@@ -100,7 +102,10 @@ impl Queue {
         }
         self.items.push_back(item);
         self.pushed += 1;
-        self.timed.get_or_insert((self.pushed, self.now));
+        self.newest = self.now;
+        if self.timed.0 <= self.taken {
+            self.timed = (self.pushed, self.now);
+        }
         true
     }
 
@@ -108,8 +113,9 @@ impl Queue {
     pub fn pop(&mut self) -> Option<Descriptor> {
         let item = self.items.pop_front()?;
         self.taken += 1;
-        if let Some((_, at)) = self.timed.take_if(|(count, _)| *count <= self.taken) {
-            self.waited = self.now.since(at);
+        if self.timed.0 == self.taken {
+            self.waited = self.now.since(self.timed.1);
+            self.timed = (self.pushed, self.newest);
         }
         Some(item)
     }
@@ -119,8 +125,7 @@ impl Queue {
         if self.items.is_empty() {
             return Duration::ZERO;
         }
-        let age = self.timed.map_or(Duration::ZERO, |(_, at)| now.since(at));
-        age.max(self.waited)
+        now.since(self.timed.1).max(self.waited)
     }
 
     /// Nothing waits?
@@ -178,5 +183,14 @@ mod tests {
         }
         while queue.pop().is_some() {}
         assert_eq!(queue.delay(queue.now), Duration::ZERO);
+        // All of a picture comes at once.
+        for seq in 0..10 {
+            assert!(queue.push(descriptor(seq)));
+        }
+        for step in 1..10 {
+            queue.now += Duration::from_millis(10);
+            queue.pop();
+            assert_eq!(queue.delay(queue.now), Duration::from_millis(10 * step));
+        }
     }
 }

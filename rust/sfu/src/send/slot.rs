@@ -461,7 +461,10 @@ impl Slot {
         }
         self.epochs.push(next);
         self.set_live(Live { tag: next.tag, ..live });
-        self.last = Some(Last { out_seq: number, ..last });
+        self.last = Some(Last {
+            out_seq: number,
+            ..last
+        });
         Some((number, last.out_timestamp, epoch.payload_type))
     }
 

@@ -121,13 +121,23 @@ impl Outcome {
     }
 
     pub fn wait_p95(&self, from: f64, to: f64) -> f64 {
-        let mut inside: Vec<_> = self.waits.iter().filter(|w| w.0 >= from && w.0 < to).map(|w| w.1).collect();
+        let mut inside: Vec<_> = self
+            .waits
+            .iter()
+            .filter(|w| w.0 >= from && w.0 < to)
+            .map(|w| w.1)
+            .collect();
         inside.sort_by(f64::total_cmp);
         inside.get(inside.len() * 95 / 100).copied().unwrap_or(0.0)
     }
 
     pub fn layer_changes(&self, from: f64, to: f64) -> usize {
-        let inside: Vec<_> = self.samples.iter().filter(|s| s.0 >= from && s.0 < to).map(|s| s.2).collect();
+        let inside: Vec<_> = self
+            .samples
+            .iter()
+            .filter(|s| s.0 >= from && s.0 < to)
+            .map(|s| s.2)
+            .collect();
         inside.windows(2).filter(|pair| pair[0] != pair[1]).count()
     }
 
@@ -389,7 +399,9 @@ pub fn run(line: &Line, source: Source, seconds: u64, seed: u64) -> Outcome {
                 rival.acks.push_back(now + line.delay_ms * 2_000);
                 continue;
             };
-            outcome.waits.push((packet.entered as f64 / 1e6, (now - packet.entered) as f64 / 1e3));
+            outcome
+                .waits
+                .push((packet.entered as f64 / 1e6, (now - packet.entered) as f64 / 1e3));
             let jitter = match line.jitter {
                 Jitter::None => 0,
                 Jitter::Radio(each, pause) => {

@@ -19,17 +19,68 @@ fn table() {
         lines.push((format!("fixed {bps}"), Line::fixed(bps)));
     }
     lines.push(("down half".into(), Line::steps(&[(0.0, 3_000_000), (30.0, 1_500_000)])));
-    lines.push(("down up".into(), Line::steps(&[(0.0, 4_000_000), (20.0, 600_000), (40.0, 4_000_000)])));
+    lines.push((
+        "down up".into(),
+        Line::steps(&[(0.0, 4_000_000), (20.0, 600_000), (40.0, 4_000_000)]),
+    ));
     for share in [0.02, 0.05, 0.1] {
-        lines.push((format!("loss {share}"), Line { loss: Loss::Random(share), ..Line::fixed(3_000_000) }));
+        lines.push((
+            format!("loss {share}"),
+            Line {
+                loss: Loss::Random(share),
+                ..Line::fixed(3_000_000)
+            },
+        ));
     }
-    lines.push(("burst".into(), Line { loss: Loss::Burst(0.004, 8.0), ..Line::fixed(3_000_000) }));
-    lines.push(("bloat".into(), Line { queue_ms: 300, ..Line::fixed(2_000_000) }));
-    lines.push(("rival".into(), Line { rival: Some((20.0, 60.0)), ..Line::fixed(4_000_000) }));
-    lines.push(("wifi".into(), Line { jitter: Jitter::Radio(15_000, 40_000), ..Line::fixed(3_000_000) }));
-    lines.push(("wifi1".into(), Line { jitter: Jitter::Radio(30_000, 80_000), ..Line::fixed(1_000_000) }));
-    lines.push(("rtt200".into(), Line { delay_ms: 100, ..Line::fixed(3_000_000) }));
-    lines.push(("policer".into(), Line { queue_ms: 40, ..Line::fixed(1_000_000) }));
+    lines.push((
+        "burst".into(),
+        Line {
+            loss: Loss::Burst(0.004, 8.0),
+            ..Line::fixed(3_000_000)
+        },
+    ));
+    lines.push((
+        "bloat".into(),
+        Line {
+            queue_ms: 300,
+            ..Line::fixed(2_000_000)
+        },
+    ));
+    lines.push((
+        "rival".into(),
+        Line {
+            rival: Some((20.0, 60.0)),
+            ..Line::fixed(4_000_000)
+        },
+    ));
+    lines.push((
+        "wifi".into(),
+        Line {
+            jitter: Jitter::Radio(15_000, 40_000),
+            ..Line::fixed(3_000_000)
+        },
+    ));
+    lines.push((
+        "wifi1".into(),
+        Line {
+            jitter: Jitter::Radio(30_000, 80_000),
+            ..Line::fixed(1_000_000)
+        },
+    ));
+    lines.push((
+        "rtt200".into(),
+        Line {
+            delay_ms: 100,
+            ..Line::fixed(3_000_000)
+        },
+    ));
+    lines.push((
+        "policer".into(),
+        Line {
+            queue_ms: 40,
+            ..Line::fixed(1_000_000)
+        },
+    ));
     for (source_name, source) in [("layers", LAYERS), ("bulk", Source::Bulk)] {
         for (name, line) in &lines {
             for seed in 0..2 {
@@ -46,8 +97,15 @@ fn table() {
                     o.layer_changes(0.0, 60.0),
                     o.held.iter().copied().fold(0.0, f64::max),
                     o.probes,
-                    o.estimate_at(5.0) / 1000, o.estimate_at(10.0) / 1000, o.estimate_at(19.0) / 1000, o.estimate_at(29.0) / 1000, o.estimate_at(33.0) / 1000,
-                    o.estimate_at(39.0) / 1000, o.estimate_at(45.0) / 1000, o.estimate_at(50.0) / 1000, o.estimate_at(60.0) / 1000,
+                    o.estimate_at(5.0) / 1000,
+                    o.estimate_at(10.0) / 1000,
+                    o.estimate_at(19.0) / 1000,
+                    o.estimate_at(29.0) / 1000,
+                    o.estimate_at(33.0) / 1000,
+                    o.estimate_at(39.0) / 1000,
+                    o.estimate_at(45.0) / 1000,
+                    o.estimate_at(50.0) / 1000,
+                    o.estimate_at(60.0) / 1000,
                 );
             }
         }

@@ -73,10 +73,7 @@ impl Line {
 }
 
 fn showing(rtx: bool) -> World {
-    let slots = [
-        slot_spec(VIDEO, Kind::Video, rtx),
-        slot_spec(AUDIO, Kind::Audio, false),
-    ];
+    let slots = [slot_spec(VIDEO, Kind::Video, rtx), slot_spec(AUDIO, Kind::Audio, false)];
     let extensions = [ExtensionKind::Mid, ExtensionKind::TransportCc];
     let mut world = World::with(&[Codec::Vp8, Codec::Opus], &slots, &extensions);
     world.bind(VIDEO, 0);
@@ -97,7 +94,7 @@ fn what_is_wanted_is_probed_for_by_repeating_packets() {
     let estimate = line.estimate();
     assert!((4_400_000..5_500_000).contains(&estimate), "{estimate}");
     let probes = line.world.again(VIDEO).len();
-    assert!((20..80).contains(&probes), "{probes}");
+    assert!((10..60).contains(&probes), "{probes}");
     assert_eq!(line.world.stats.retransmissions_out, probes as u64);
     assert_contiguous(&line.world.media(VIDEO));
     assert_contiguous(&line.world.again(VIDEO));
@@ -156,6 +153,7 @@ fn a_probe_finds_the_limit_of_the_line_without_flooding_it() {
 #[test]
 fn a_key_frame_does_not_overrun_a_slow_line() {
     let mut line = Line::new(showing(true), 300_000);
+    line.world.sender.set_demand(line.world.now, 250_000, 900_000);
     for _ in 0..200 {
         line.picture(1, false);
     }
@@ -182,7 +180,12 @@ fn sound_does_not_wait_for_a_slow_line() {
         line.world.picture(AUDIO, 1, 1, false);
         let at = line.world.now;
         line.world.flush();
-        let last = line.world.seen.iter().rev().find(|seen| seen.ssrc != line.world.seen[0].ssrc);
+        let last = line
+            .world
+            .seen
+            .iter()
+            .rev()
+            .find(|seen| seen.ssrc != line.world.seen[0].ssrc);
         assert_eq!(last.unwrap().at, at);
         line.carry();
     }
