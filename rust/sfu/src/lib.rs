@@ -8,6 +8,7 @@
 //! which close the one transport that they show up in.
 #![forbid(unsafe_code)]
 
+pub mod bandwidth;
 pub mod choice;
 pub mod codec;
 pub mod command;

@@ -4,7 +4,7 @@ use super::allocator::Line;
 use super::slot::SlotState;
 use super::{Sender, SlotIndex};
 use crate::command::{CodecSpec, Kind, RefusalCode};
-use crate::encoding::{EncodingKey, Limit};
+use crate::encoding::{EncodingKey, Encodings, Limit};
 use crate::time::Time;
 
 impl Sender {
@@ -35,13 +35,13 @@ impl Sender {
     }
 
     /// What the viewer's line carries besides sound.
-    pub fn line(&self, _now: Time) -> Line {
+    pub fn line(&self, now: Time, encodings: &impl Encodings) -> Line {
+        let voices = self.slots.iter().filter(|slot| slot.kind == Kind::Audio);
+        let shown = voices.filter_map(|slot| encodings.encoding(slot.showing()?));
+        let sound_bps: u64 = shown.map(|view| view.rate_bps).sum();
         Line {
-            bps: 100_000_000,
-            is_limit: false,
+            bps: self.bandwidth().estimate_bps().saturating_sub(sound_bps),
+            is_limit: self.bandwidth().is_limit(now),
         }
     }
-
-    /// What the shown layers take, and what the next better ones would.
-    pub fn set_demand(&mut self, _now: Time, _sending_bps: u64, _wanted_bps: u64) {}
 }

@@ -11,6 +11,7 @@ mod history;
 pub mod ladder;
 mod negotiated;
 mod pacer;
+mod probe;
 mod queue;
 mod reports;
 mod rtx;

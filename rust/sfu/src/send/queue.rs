@@ -1,8 +1,10 @@
 //! What waits to be sealed, 16 bytes per packet. The bytes stay in the ring of the encoding.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::SlotIndex;
+use crate::time::Time;
 
 /// What a descriptor asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +44,16 @@ pub(super) struct Queue {
     first: usize,
     /// Packets that found it full while a switch caught up; `flush` counts them.
     pub refused: u64,
+    /// The time of what is pushed and taken next.
+    pub now: Time,
+    /// Packets pushed, and taken.
+    pushed: u64,
+    taken: u64,
+    /// One packet of those that wait, by its count, and when it was pushed. When it was taken the newest one is chosen.
+    timed: (u64, Time),
+    newest: Time,
+    /// How long the one before waited.
+    waited: Duration,
 }
 
 impl Queue {
@@ -60,6 +72,12 @@ impl Queue {
             limit,
             first,
             refused: 0,
+            now: Time::ZERO,
+            pushed: 0,
+            taken: 0,
+            timed: (0, Time::ZERO),
+            newest: Time::ZERO,
+            waited: Duration::ZERO,
         }
     }
 
@@ -83,12 +101,31 @@ impl Queue {
             self.items.reserve_exact(wanted.saturating_sub(self.items.len()).max(1));
         }
         self.items.push_back(item);
+        self.pushed += 1;
+        self.newest = self.now;
+        if self.timed.0 <= self.taken {
+            self.timed = (self.pushed, self.now);
+        }
         true
     }
 
     /// Take from the front.
     pub fn pop(&mut self) -> Option<Descriptor> {
-        self.items.pop_front()
+        let item = self.items.pop_front()?;
+        self.taken += 1;
+        if self.timed.0 == self.taken {
+            self.waited = self.now.since(self.timed.1);
+            self.timed = (self.pushed, self.newest);
+        }
+        Some(item)
+    }
+
+    /// About how long packets wait: the age of one in the queue or what the one before it waited, whichever is longer.
+    pub fn delay(&self, now: Time) -> Duration {
+        if self.items.is_empty() {
+            return Duration::ZERO;
+        }
+        now.since(self.timed.1).max(self.waited)
     }
 
     /// Nothing waits?
@@ -128,5 +165,32 @@ mod tests {
         assert_eq!(sizes, [128 * 16, 1024 * 16]);
         assert!(!queue.push(descriptor(1024)), "bounded");
         assert_eq!(queue.pop().map(|item| item.in_seq), Some(0));
+    }
+
+    #[test]
+    fn the_delay_is_what_packets_wait() {
+        let mut queue = Queue::new(1024);
+        assert_eq!(queue.delay(Time(5)), Duration::ZERO);
+        // One packet each 10 ms comes, and the one of 200 ms before leaves.
+        for step in 0..200 {
+            queue.now = Time(step * 10_000);
+            assert!(queue.push(descriptor(step)));
+            if step >= 20 {
+                queue.pop();
+                let delay = queue.delay(queue.now).as_millis();
+                assert!((190..=400).contains(&delay), "{delay} at {step}");
+            }
+        }
+        while queue.pop().is_some() {}
+        assert_eq!(queue.delay(queue.now), Duration::ZERO);
+        // All of a picture comes at once.
+        for seq in 0..10 {
+            assert!(queue.push(descriptor(seq)));
+        }
+        for step in 1..10 {
+            queue.now += Duration::from_millis(10);
+            queue.pop();
+            assert_eq!(queue.delay(queue.now), Duration::from_millis(10 * step));
+        }
     }
 }

@@ -27,10 +27,6 @@ pub struct Feedback {
     pub fraction_lost: u8,
     /// Estimate of a receiver without transport-wide feedback, bits per second.
     pub remb_bps: Option<u64>,
-    /// Packets that transport-wide feedback said arrived.
-    pub arrived: u64,
-    /// Packets that transport-wide feedback said did not (yet).
-    pub missing: u64,
 }
 
 impl Sender {
@@ -115,6 +111,7 @@ impl Sender {
                 self.feedback.rtt = Some(Duration::from_micros((u64::from(units) * 1_000_000) >> 16));
             }
         }
+        self.bandwidth.report(now, block.fraction_lost, self.feedback.rtt);
     }
 }
 

@@ -41,7 +41,12 @@ impl Sender {
 }
 
 /// What to queue, and how often: what was retransmitted in vain leaves twice, because the picture has waited two round trips by now.
-fn retransmission(slot: &mut Slot, now: Time, guard: Duration, seq: u16) -> Result<(Descriptor, usize), DropReason> {
+pub(super) fn retransmission(
+    slot: &mut Slot,
+    now: Time,
+    guard: Duration,
+    seq: u16,
+) -> Result<(Descriptor, usize), DropReason> {
     let newest = slot.newest_out().ok_or(DropReason::NackTooOld)?;
     let out_seq = newest
         .checked_sub(u64::from((newest as u16).wrapping_sub(seq)))

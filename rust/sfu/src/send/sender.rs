@@ -1,11 +1,16 @@
 //! The viewing side of one transport.
 
-use super::pacer::Pacer;
+use std::time::Duration;
+
+use super::pacer::{Pace, Pacer};
+use super::probe::Prober;
 use super::queue::{Descriptor, Queue, What};
 use super::reports::Feedback;
 use super::seal::MAX_DATAGRAM;
 use super::slot::{Slot, Staged};
-use crate::command::{CodecSpec, Kind, MAX_CODECS, MAX_MEDIA, RefusalCode, SlotSpec};
+use crate::bandwidth::{Config, Estimator};
+use crate::choice::BandwidthSpec;
+use crate::command::{CodecSpec, ExtensionKind, Kind, MAX_CODECS, MAX_MEDIA, RefusalCode, SlotSpec};
 use crate::encoding::{EncodingKey, EncodingView, Encodings};
 use crate::ids::{Mid, Ssrc, TrackId};
 use crate::outbox::{Outbox, Path, SAFE_PAYLOAD};
@@ -25,6 +30,8 @@ const VIDEO_QUEUE: usize = 1024;
 const AUDIO_QUEUE: usize = 256;
 /// Room for them at first: sound leaves with the next flush, so one or two packets of each slot wait.
 const AUDIO_FIRST: usize = 16;
+/// Video that waits longer than this is not what the line carries any more.
+const STALE: Duration = Duration::from_millis(500);
 /// Retransmissions that wait for the pacer.
 const RETRANSMISSION_QUEUE: usize = 256;
 
@@ -57,9 +64,11 @@ pub struct Sender {
     pub(super) feedback: Feedback,
     pub(super) drops: Drops,
     pub(super) next_report: Option<Time>,
+    pub(super) bandwidth: Estimator,
+    pub(super) prober: Prober,
+    pub(super) video: Queue,
+    pub(super) pacer: Pacer,
     audio: Queue,
-    video: Queue,
-    pacer: Pacer,
     /// Sum of what the shown encodings need.
     rate_bps: u64,
     /// Media and retransmission SSRCs, sorted.
@@ -81,9 +90,11 @@ impl Sender {
             feedback: Feedback::default(),
             drops: Drops::default(),
             next_report: None,
-            audio: Queue::starting_with(AUDIO_FIRST, AUDIO_QUEUE),
+            bandwidth: estimator(Time::ZERO, &map, 0),
+            prober: Prober::default(),
             video: Queue::new(VIDEO_QUEUE),
             pacer: Pacer::new(),
+            audio: Queue::starting_with(AUDIO_FIRST, AUDIO_QUEUE),
             rate_bps: 0,
             by_ssrc: Vec::with_capacity(slots.len() * 2),
             key_frame_requests_in: 0,
@@ -92,6 +103,12 @@ impl Sender {
             let _ = sender.add_slot(slot);
         }
         sender
+    }
+
+    /// The same with an estimate that begins as specified. Before anything is sent.
+    pub fn with_bandwidth(mut self, now: Time, spec: &BandwidthSpec) -> Self {
+        self.bandwidth = estimator(now, &self.map, spec.initial_bps);
+        self
     }
 
     /// One more slot, for a mid that no SDP contained or one that did.
@@ -152,6 +169,7 @@ impl Sender {
             Kind::Audio => &mut self.audio,
             Kind::Video => &mut self.video,
         };
+        queue.now = now;
         let rate_before = slot.rate_bps;
         let (needs_key_frame, switched) = slot.bind(now, Staged { track, key }, view, queue);
         self.rate_bps = self.rate_bps.saturating_sub(rate_before).saturating_add(slot.rate_bps);
@@ -217,6 +235,7 @@ impl Sender {
             Kind::Audio => &mut self.audio,
             Kind::Video => &mut self.video,
         };
+        queue.now = now;
         let rate_before = slot.rate_bps;
         let switched = slot.forward(now, key, view, seq, queue)?;
         if slot.rate_bps != rate_before {
@@ -252,16 +271,11 @@ impl Sender {
                     self.key_frame(now, media, encodings, requests)?;
                 }
             }
-            Rtcp::TransportCc(feedback) => {
-                for (_, arrival) in feedback.arrivals() {
-                    if arrival.is_some() {
-                        self.feedback.arrived += 1;
-                    } else {
-                        self.feedback.missing += 1;
-                    }
-                }
+            Rtcp::TransportCc(feedback) => self.bandwidth.feedback(now, feedback),
+            Rtcp::Remb(remb) => {
+                self.feedback.remb_bps = Some(remb.bitrate_bps);
+                self.bandwidth.remb(now, remb.bitrate_bps);
             }
-            Rtcp::Remb(remb) => self.feedback.remb_bps = Some(remb.bitrate_bps),
             Rtcp::Sdes | Rtcp::Bye(_) | Rtcp::Other => {}
         }
         Ok(())
@@ -272,10 +286,35 @@ impl Sender {
         &self.feedback
     }
 
+    /// Bits per second that the line to the viewer carries, as far as is known.
+    pub fn estimate_bps(&self) -> u64 {
+        self.bandwidth.estimate_bps()
+    }
+
+    /// What the shown layers take, and what the next better ones would take in all (0: there is nothing better): that is probed for.
+    pub fn set_demand(&mut self, now: Time, sending_bps: u64, wanted_bps: u64) {
+        self.bandwidth.set_demand(now, sending_bps, wanted_bps);
+    }
+
+    /// What was sent over about the last second, with retransmissions and probes, bits per second.
+    pub fn sent_bps(&self, now: Time) -> u64 {
+        self.bandwidth.sent_bps(now)
+    }
+
+    /// How the estimate comes about.
+    pub fn bandwidth(&self) -> &Estimator {
+        &self.bandwidth
+    }
+
+    /// How long video waits for the pacer.
+    pub fn queue_delay(&self, now: Time) -> Duration {
+        self.video.delay(now)
+    }
+
     /// Seal what may leave now straight into `out`. `true`: `out` is full, call again after emptying it.
     ///
     /// Order: retransmissions, then video as the pacer allows, then all audio, so that an audio packet becomes the shorter tail of the
-    /// run that the video began; then sender reports.
+    /// run that the video began; then sender reports. While a cluster of probes is sent, what the queues do not have is repeated.
     pub fn flush(
         &mut self,
         now: Time,
@@ -292,13 +331,18 @@ impl Sender {
             }
         }
         stats.key_frame_requests_in += std::mem::take(&mut self.key_frame_requests_in);
-        self.pacer.refill(now, self.rate_bps);
-        while self.pacer.may_send() && !(self.retransmissions.is_empty() && self.video.is_empty()) {
+        self.bandwidth.timeout(now);
+        self.begin_probe(now);
+        let pace = self.pace(now);
+        self.pacer.refill(now, pace);
+        self.video.now = now;
+        while self.pacer.may_send() && (self.has_video_queued() || self.is_padding()) {
             if !out.has_room(MAX_DATAGRAM) {
                 return true;
             }
-            if let Some(next) = self.retransmissions.pop().or_else(|| self.video.pop()) {
-                self.send(now, &next, encodings, srtp, &path, out, stats);
+            match self.retransmissions.pop().or_else(|| self.video.pop()) {
+                Some(next) => self.send(now, &next, encodings, srtp, &path, out, stats),
+                None => self.pad(now, encodings, srtp, &path, out, stats),
             }
         }
         while !self.audio.is_empty() {
@@ -316,17 +360,34 @@ impl Sender {
     pub fn next_timeout(&self) -> Option<Time> {
         let queued = if !self.audio.is_empty() {
             Some(self.pacer.updated())
-        } else if self.has_queued() {
+        } else if self.has_video_queued() || self.is_padding() {
             Some(self.pacer.release_at())
         } else {
             None
         };
-        earlier(queued, self.next_report)
+        let bandwidth = self.bandwidth.next_timeout(self.can_probe());
+        earlier(earlier(queued, bandwidth), self.next_report)
     }
 
     /// Does anything wait to be sealed?
     pub fn has_queued(&self) -> bool {
-        !(self.audio.is_empty() && self.video.is_empty() && self.retransmissions.is_empty())
+        !self.audio.is_empty() || self.has_video_queued()
+    }
+
+    fn has_video_queued(&self) -> bool {
+        !(self.video.is_empty() && self.retransmissions.is_empty())
+    }
+
+    fn pace(&self, now: Time) -> Pace {
+        if let Some(probe) = self.bandwidth.probing() {
+            return Pace::Probe(probe.bps);
+        }
+        match self.bandwidth.pace_bps(now) {
+            None => Pace::Media(self.rate_bps),
+            // Whoever chooses layers has not seen to it: better too much on the line than for ever more in memory.
+            Some(bps) if self.video.delay(now) > STALE => Pace::Line(bps.max(self.rate_bps + self.rate_bps / 4)),
+            Some(bps) => Pace::Line(bps),
+        }
     }
 
     /// Bytes of memory of this viewer, itself included.
@@ -340,6 +401,7 @@ impl Sender {
                 .map(|queue| queue.memory())
                 .sum::<usize>()
             + self.cname.len()
+            + self.bandwidth.memory_bytes()
     }
 
     /// The slot that sends on this SSRC, media or retransmission.
@@ -378,7 +440,7 @@ impl Sender {
     }
 
     #[allow(clippy::too_many_arguments)] // The inner step of `flush`, with what `flush` was given.
-    fn send(
+    pub(super) fn send(
         &mut self,
         now: Time,
         next: &Descriptor,
@@ -396,7 +458,7 @@ impl Sender {
             }
         };
         out.commit(*path, len);
-        self.pacer.spend(len);
+        self.spend(now, len);
         match next.what {
             What::Media | What::ParameterSets => stats.rtp_out += 1,
             What::MediaAgain | What::ParameterSetsAgain => stats.retransmissions_out += 1,
@@ -404,6 +466,20 @@ impl Sender {
         if len > SAFE_PAYLOAD {
             stats.oversize_out += 1;
         }
+    }
+}
+
+/// The estimate for a viewer who negotiated these extensions.
+fn estimator(now: Time, map: &ExtensionMap, initial_bps: u64) -> Estimator {
+    let mut config = Config::default();
+    if initial_bps > 0 {
+        config.initial_bps = initial_bps;
+    }
+    // Receivers answer abs-send-time by estimates of their own (goog-remb), as the answer says where transport-cc is missing.
+    if map.has(ExtensionKind::TransportCc) || map.has(ExtensionKind::AbsSendTime) {
+        Estimator::new(now, config)
+    } else {
+        Estimator::without_feedback(now, config)
     }
 }
 

@@ -442,6 +442,32 @@ impl Slot {
         Ok(())
     }
 
+    /// Use up a number between two complete pictures, for a packet of padding: the number, its timestamp and payload type. What
+    /// follows is numbered one higher. Nothing of the slot may be queued.
+    pub fn skip_number(&mut self) -> Option<(u64, u32, u8)> {
+        let live = self.live().filter(|live| !live.broken)?;
+        let last = self.last.filter(|last| last.frame_end)?;
+        let epoch = *self.epochs.get(live.tag)?;
+        let number = last.out_seq + 1;
+        let mut next = Epoch {
+            first_in: live.newest_in + 1,
+            first_out: number + 1,
+            ..epoch
+        };
+        // An epoch of padding alone is stretched: four of them must not push out what is still asked for again.
+        if epoch.first_in != next.first_in {
+            self.tag = self.tag.wrapping_add(1);
+            next.tag = self.tag;
+        }
+        self.epochs.push(next);
+        self.set_live(Live { tag: next.tag, ..live });
+        self.last = Some(Last {
+            out_seq: number,
+            ..last
+        });
+        Some((number, last.out_timestamp, epoch.payload_type))
+    }
+
     fn set_live(&mut self, new: Live) {
         match &mut self.state {
             SlotState::Idle | SlotState::Staging(_) => {}

@@ -226,7 +226,7 @@ impl ShardCore {
                 fresh,
             });
         }
-        let line = sender.line(now);
+        let line = sender.line(now, &self.tracks);
         let (chosen, demand) = allocator.allocate(now, line, &desk.pictures, &desk.rungs);
         for (picture, choice) in desk.pictures.iter().zip(chosen) {
             let Some(wish) = wishes.all.iter_mut().find(|wish| wish.slot == picture.slot) else {
@@ -255,7 +255,7 @@ impl ShardCore {
         let Some(transport) = self.transports.get(index as usize).and_then(Option::as_deref) else {
             return;
         };
-        let (line, wishes) = (transport.sender.line(now), &transport.wishes);
+        let (line, wishes) = (transport.sender.line(now, &self.tracks), &transport.wishes);
         let moved = line.bps.abs_diff(wishes.decided_bps) > wishes.decided_bps / 100 * MOVED;
         if moved && !wishes.all.is_empty() {
             self.allocate(now, index);

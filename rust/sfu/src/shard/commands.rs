@@ -78,7 +78,8 @@ impl ShardCore {
             phase: Phase::Waiting,
             dtls_timeout: None,
             receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc),
-            sender: Sender::new(&spec.slots, map, spec.cname, self.unix_at_base_us),
+            sender: Sender::new(&spec.slots, map, spec.cname, self.unix_at_base_us)
+                .with_bandwidth(now, &spec.bandwidth),
             wishes: Wishes::default(),
             allocator: Allocator::new(&spec.bandwidth),
             tracks,
