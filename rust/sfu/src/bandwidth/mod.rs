@@ -267,7 +267,7 @@ impl Estimator {
         let before = self.rate.bps();
         self.rate.set(bps);
         if self.rate.bps() * 10 < before * 9 {
-            self.prober.congested(now);
+            self.prober.congested(now, None);
         }
     }
 
@@ -324,7 +324,7 @@ impl Estimator {
                 if lower > floor {
                     self.rate.lower_to(now, lower);
                 }
-                self.prober.congested(now);
+                self.prober.congested(now, None);
             }
         }
     }
@@ -345,7 +345,8 @@ impl Estimator {
 
     /// Would a cluster be of use, now or later?
     pub fn wants_probe(&self) -> bool {
-        self.source != Source::Nothing && self.began.is_some() && Prober::is_wanted(&self.situation())
+        let able = self.source != Source::Nothing && self.began.is_some() && self.wanted_bps > 0;
+        able && Prober::is_wanted(&self.situation())
     }
 
     /// Would [`Self::poll_probe`] begin a cluster?
@@ -441,12 +442,12 @@ impl Estimator {
         if growing || full || (lost > EXCESS.0 && standing_us > STANDING_US.1) {
             self.strikes += u32::from(full);
             self.rate.congested(now, arriving, standing_us, rtt);
-            self.prober.congested(now);
+            self.prober.congested(now, arriving);
         } else if lost > EXCESS.1 {
             let peak = self.peak.get().map_or(0, |bps| bps.unsigned_abs());
             let lower = (self.rate.bps() as f64 * (1.0 - lost / 2.0)) as u64;
             if self.rate.lower_to(now, lower.max(peak)) {
-                self.prober.congested(now);
+                self.prober.congested(now, arriving);
             }
         } else if calm || rivalled {
             let unprobed = self.prober.overdue(now) > UNPROBED;
@@ -475,6 +476,7 @@ impl Estimator {
             most_bps: self.config.max_bps,
             calm,
             jitter_us: self.queueing.jitter_us(),
+            is_known: self.rate.decreased().is_some(),
             by_receiver: matches!(self.source, Source::Remb),
         }
     }
