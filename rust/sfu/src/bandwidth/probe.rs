@@ -338,17 +338,16 @@ fn measured(cluster: &Cluster) -> Option<u64> {
     if arrived.packets * 3 < sent.packets * 2 || arrived.packets < 4 || arrived.bytes * 3 < sent.bytes * 2 {
         return None;
     }
-    let sending = sent.bps(sent.bytes - sent.last_bytes);
+    let sending = sent.bps(sent.bytes - sent.last_bytes).min(cluster.probe.bps);
     let arriving = arrived.bps(arrived.bytes - arrived.first_bytes);
     if arriving > sending * 2 {
         // Held back somewhere and delivered together: says nothing.
         return None;
     }
     // A cluster that queued arrived at the rate of the line: leave the queue room to drain.
-    let bps = if arriving * 10 < sending * 9 {
+    Some(if arriving * 10 < sending * 9 {
         arriving / 100 * 95
     } else {
         arriving.min(sending)
-    };
-    Some(bps.min(cluster.probe.bps))
+    })
 }
