@@ -269,7 +269,7 @@ impl Estimator {
         // Receivers estimate half as much again as what they get, at most: a value above what is sent says little.
         if bps < self.sent_bps(now).min(self.rate.bps()) {
             self.rate.lower_to(now, bps);
-            self.prober.congested(now);
+            self.prober.congested(now, None);
         } else {
             self.rate.set(bps);
         }
@@ -333,7 +333,7 @@ impl Estimator {
                 if lower > floor {
                     self.rate.lower_to(now, lower);
                 }
-                self.prober.congested(now);
+                self.prober.congested(now, None);
             }
         }
     }
@@ -354,7 +354,8 @@ impl Estimator {
 
     /// Would a cluster be of use, now or later?
     pub fn wants_probe(&self) -> bool {
-        self.source != Source::Nothing && self.began.is_some() && Prober::is_wanted(&self.situation())
+        let able = self.source != Source::Nothing && self.began.is_some() && self.wanted_bps > 0;
+        able && Prober::is_wanted(&self.situation())
     }
 
     /// Would [`Self::poll_probe`] begin a cluster?
@@ -455,12 +456,12 @@ impl Estimator {
         if growing || full || (lost > EXCESS.0 && standing_us > STANDING_US.1) {
             self.strikes += u32::from(full);
             self.rate.congested(now, arriving, standing_us, rtt);
-            self.prober.congested(now);
+            self.prober.congested(now, arriving);
         } else if lost > EXCESS.1 {
             let peak = self.peak.get().map_or(0, |bps| bps.unsigned_abs());
             let lower = (self.rate.bps() as f64 * (1.0 - lost / 2.0)) as u64;
             if self.rate.lower_to(now, lower.max(peak)) {
-                self.prober.congested(now);
+                self.prober.congested(now, arriving);
             }
         } else if calm || rivalled {
             let unprobed = self.prober.overdue(now) > UNPROBED;
@@ -489,6 +490,7 @@ impl Estimator {
             most_bps: self.config.max_bps,
             calm,
             jitter_us: self.queueing.jitter_us(),
+            is_known: self.rate.decreased().is_some(),
             by_receiver: matches!(self.source, Source::Remb),
         }
     }

@@ -6,13 +6,15 @@ use crate::time::Time;
 
 /// How much more than what is wanted is probed for: an allocator wants some room above the layer, and a cluster measures a little low.
 const MARGIN: (u64, u64) = (5, 4);
-/// Most by which a cluster exceeds the estimate.
-const STEP: u64 = 3;
+/// Most by which a cluster exceeds the estimate; and on a line whose limit was met, where it would only queue.
+const STEP: (u64, u64) = (3, 2);
+/// From one goal that was reached to the next one: time for whoever chooses layers to say what is wanted then.
+const REACHED: Duration = Duration::from_millis(200);
 /// A cluster that reaches this share of its rate may be followed by a faster one at once.
 const CONFIRMED: (u64, u64) = (7, 10);
 /// A cluster lasts so long, microseconds, and has at least so many packets.
 const LENGTH_US: u64 = 20_000;
-const PACKETS: u32 = 6;
+const PACKETS: u32 = 5;
 /// Longest one; jitter is outlasted up to here.
 const MOST_LENGTH_US: u64 = 60_000;
 /// Feedback that has not come after this long will not.
@@ -70,6 +72,8 @@ pub(super) struct Situation {
     /// No queue stands or grows.
     pub calm: bool,
     pub jitter_us: u64,
+    /// The line was congested not long ago.
+    pub is_known: bool,
     /// Clusters are measured by the receiver's own estimate.
     pub by_receiver: bool,
 }
@@ -127,8 +131,8 @@ pub(super) struct Prober {
     retry_at: Time,
     backoff: Duration,
     regret: Duration,
-    /// The last cluster that raised the estimate.
-    raised: Option<Time>,
+    /// The last cluster that raised the estimate, and to what.
+    raised: Option<(Time, u64)>,
     /// The last cluster that was sent whole.
     last_sent: Option<Time>,
 }
@@ -150,7 +154,8 @@ impl Prober {
     /// Begin a cluster, in place of any that is under way.
     pub fn begin(&mut self, now: Time, situation: Situation) -> Probe {
         let goal = goal(&situation);
-        let bps = goal.min(situation.estimate_bps.saturating_mul(STEP));
+        let step = if situation.is_known { STEP.1 } else { STEP.0 };
+        let bps = goal.min(situation.estimate_bps.saturating_mul(step));
         let length = if situation.by_receiver {
             SUSTAINED_US
         } else {
@@ -225,24 +230,27 @@ impl Prober {
         let confirmed = measured.is_some_and(|bps| bps * CONFIRMED.1 >= cluster.probe.bps * CONFIRMED.0);
         // Slower than what is wanted only because a cluster does not leap that far: the next one follows at once.
         let is_step = cluster.probe.bps < cluster.wanted_bps;
+        let is_reached = measured.is_some_and(|bps| is_near(bps, cluster.wanted_bps));
         if confirmed && is_step {
             self.next_at = now;
+        } else if is_reached {
+            self.next_at = now + REACHED;
+            self.backoff = BACKOFF.0;
         } else {
-            if confirmed {
-                self.backoff = BACKOFF.0;
-            }
             self.next_at = now + self.backoff;
             self.backoff = (self.backoff * 2).min(BACKOFF.1);
         }
-        if measured.is_some_and(|bps| bps > estimate_bps) {
-            self.raised = Some(now);
+        if let Some(bps) = measured.filter(|bps| *bps > estimate_bps) {
+            self.raised = Some((now, bps));
         }
         measured
     }
 
-    /// The line is congested: nothing more is tried for a while; for longer when a cluster has just led there.
-    pub fn congested(&mut self, now: Time) {
-        let wrong = self.raised.take_if(|at| now.since(*at) < REGRET).is_some();
+    /// The line is congested while this much arrives: nothing more is tried for a while; for longer when a cluster has just promised
+    /// much more.
+    pub fn congested(&mut self, now: Time, arriving_bps: Option<u64>) {
+        let raised = self.raised.take().filter(|(at, _)| now.since(*at) < REGRET);
+        let wrong = raised.is_some_and(|(_, bps)| arriving_bps.is_some_and(|arriving| arriving * 5 < bps * 4));
         let pause = if wrong {
             let pause = self.regret;
             self.regret = (self.regret * 2).min(AFTER_REGRET.1);
@@ -311,12 +319,16 @@ impl Prober {
     pub fn is_wanted(situation: &Situation) -> bool {
         let goal = goal(situation);
         // A goal that is nearly reached is not worth a cluster.
-        situation.calm && situation.wanted_bps > 0 && goal > situation.estimate_bps + goal / 16
+        situation.calm && situation.wanted_bps > 0 && !is_near(situation.estimate_bps, goal)
     }
 }
 
 fn goal(situation: &Situation) -> u64 {
     (situation.wanted_bps.saturating_mul(MARGIN.0) / MARGIN.1).min(situation.most_bps)
+}
+
+fn is_near(bps: u64, goal: u64) -> bool {
+    bps >= goal - goal / 16
 }
 
 /// The rate of a cluster, by the slower of sending and arriving.
@@ -326,17 +338,16 @@ fn measured(cluster: &Cluster) -> Option<u64> {
     if arrived.packets * 3 < sent.packets * 2 || arrived.packets < 4 || arrived.bytes * 3 < sent.bytes * 2 {
         return None;
     }
-    let sending = sent.bps(sent.bytes - sent.last_bytes);
+    let sending = sent.bps(sent.bytes - sent.last_bytes).min(cluster.probe.bps);
     let arriving = arrived.bps(arrived.bytes - arrived.first_bytes);
     if arriving > sending * 2 {
         // Held back somewhere and delivered together: says nothing.
         return None;
     }
     // A cluster that queued arrived at the rate of the line: leave the queue room to drain.
-    let bps = if arriving * 10 < sending * 9 {
+    Some(if arriving * 10 < sending * 9 {
         arriving / 100 * 95
     } else {
         arriving.min(sending)
-    };
-    Some(bps.min(cluster.probe.bps))
+    })
 }
