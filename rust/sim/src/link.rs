@@ -110,7 +110,8 @@ impl Link {
         self.started = false;
     }
 
-    fn start(&mut self, now_us: u64) {
+    /// Let its time begin now rather than with the next datagram.
+    pub fn start(&mut self, now_us: u64) {
         self.started = true;
         self.queue
             .begin(now_us, self.config.rate_bps, self.config.changes, self.config.queue_us);
