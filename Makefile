@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test check e2e sim soak fuzz bench clean wheel requirements format
+.PHONY: help run build setup test check e2e sim sim-bwe soak fuzz bench clean wheel requirements format
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -64,6 +64,9 @@ e2e: build $(STAMPS)/system $(STAMPS)/tools ## Browser tests alone, with the joi
 
 sim: ## The simulation on 50 seeds (SEEDS=7 or SEEDS=1-200 chooses)
 	@cargo run --release --quiet -p rostra-sim --bin sim -- $(or $(SEEDS),1-50)
+
+sim-bwe: ## The scoreboard of bandwidth, ours beside str0m's, into docs/bandwidth.md (SEEDS=1-20)
+	@nice cargo run --release --quiet -p rostra-sim --bin bwe -- $(or $(SEEDS),1-20) $(if $(SEEDS),,--write)
 
 soak: build $(STAMPS)/tools ## 30 minutes of viewers coming and going (MINUTES=30)
 	@$(PY) bench/soak.py --minutes $(or $(MINUTES),30)

@@ -123,6 +123,7 @@ impl Bed {
                 mid,
                 kind: if index + 1 == slots { Kind::Audio } else { Kind::Video },
                 ssrc: 1000 + u32::from(number) * 100 + index as u32 * 2,
+                encodings: 1,
             })
             .collect();
         let kinds: Vec<_> = medias.iter().map(|media| (media.mid, media.kind)).collect();
@@ -216,7 +217,7 @@ impl Bed {
         let mut wants_key = false;
         let next = self.clients[client].drain(
             |bytes| to_shard.push((client, bytes.to_vec())),
-            |heard| wants_key |= matches!(heard, Heard::KeyFrameWanted),
+            |heard| wants_key |= matches!(heard, Heard::KeyFrameWanted(_)),
         );
         self.wake[client] = next.unwrap_or(u64::MAX).max(self.now_us + TICK_US);
         if wants_key {

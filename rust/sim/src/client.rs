@@ -11,7 +11,7 @@ use rostra_sfu::command::{
 use rostra_sfu::ids::{Mid, Ssrc, TrackId};
 use str0m::config::Fingerprint as StrFingerprint;
 use str0m::ice::IceCreds;
-use str0m::media::{KeyframeRequestKind, MediaKind};
+use str0m::media::{KeyframeRequestKind, MediaKind, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
@@ -39,6 +39,15 @@ const EXTENSIONS: [(u8, ExtensionKind, Extension); 3] = [
     (4, ExtensionKind::Mid, Extension::RtpMid),
 ];
 
+/// The same for str0m.
+pub fn extensions() -> ExtensionMap {
+    let mut map = ExtensionMap::empty();
+    for (id, _, extension) in EXTENSIONS {
+        map.set(id, extension);
+    }
+    map
+}
+
 /// An m-line of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Media {
@@ -48,11 +57,21 @@ pub struct Media {
     pub kind: Kind,
     /// SSRC of the media, chosen by whoever sends.
     pub ssrc: u32,
+    /// Encodings of a publisher's track, lowest first; their SSRCs follow at a distance of 2. Viewers see one.
+    pub encodings: u8,
 }
 
 impl Media {
-    fn rtx_ssrc(&self) -> u32 {
-        self.ssrc + 1
+    fn ssrc_of(&self, encoding: u8) -> u32 {
+        self.ssrc + 2 * u32::from(encoding)
+    }
+
+    fn rtx_ssrc(&self, encoding: u8) -> u32 {
+        self.ssrc_of(encoding) + 1
+    }
+
+    fn rid(&self, encoding: u8) -> Option<Rid> {
+        (self.encodings > 1).then(|| Rid::from(encoding.to_string().as_str()))
     }
 
     fn codec(&self) -> CodecSpec {
@@ -74,8 +93,8 @@ pub enum Heard {
     Connected,
     /// An RTP packet, retransmissions restored.
     Rtp(Box<RtpPacket>),
-    /// The server wants a key frame of this m-line.
-    KeyFrameWanted,
+    /// The server wants a key frame of this encoding.
+    KeyFrameWanted(u8),
 }
 
 /// One peer connection, seen from the browser's side.
@@ -107,13 +126,9 @@ impl Client {
         tracks: Option<&[TrackId]>,
     ) -> (Self, TransportSpec) {
         let sends = tracks.is_some();
-        let mut map = ExtensionMap::empty();
-        for (id, _, extension) in EXTENSIONS {
-            map.set(id, extension);
-        }
         let mut rtc = RtcConfig::new()
             .set_rtp_mode(true)
-            .set_extension_map(map)
+            .set_extension_map(extensions())
             .set_stats_interval(None)
             .build(base);
         let address = SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 40_000));
@@ -139,12 +154,16 @@ impl Client {
                 Kind::Audio => MediaKind::Audio,
                 Kind::Video => MediaKind::Video,
             };
-            let rtx = media.codec().rtx_payload_type.map(|_| media.rtx_ssrc().into());
+            let repaired = media.codec().rtx_payload_type.is_some();
+            let rtx = |encoding| repaired.then(|| media.rtx_ssrc(encoding).into());
             api.declare_media(media.mid.into(), kind);
             if sends {
-                api.declare_stream_tx(media.ssrc.into(), rtx, media.mid.into(), None);
+                for encoding in 0..media.encodings {
+                    let ssrc = media.ssrc_of(encoding).into();
+                    api.declare_stream_tx(ssrc, rtx(encoding), media.mid.into(), media.rid(encoding));
+                }
             } else {
-                api.expect_stream_rx(media.ssrc.into(), rtx, media.mid.into(), None);
+                api.expect_stream_rx(media.ssrc.into(), rtx(0), media.mid.into(), None);
             }
         }
         api.enable_twcc_feedback();
@@ -177,11 +196,13 @@ impl Client {
                     track: *track,
                     kind: media.kind,
                     codecs: vec![media.codec()],
-                    encodings: vec![EncodingSpec {
-                        rid: None,
-                        ssrc: Some(Ssrc(media.ssrc)),
-                        rtx_ssrc: media.codec().rtx_payload_type.map(|_| Ssrc(media.rtx_ssrc())),
-                    }],
+                    encodings: (0..media.encodings)
+                        .map(|encoding| EncodingSpec {
+                            rid: None,
+                            ssrc: Some(Ssrc(media.ssrc_of(encoding))),
+                            rtx_ssrc: media.codec().rtx_payload_type.map(|_| Ssrc(media.rtx_ssrc(encoding))),
+                        })
+                        .collect(),
                 })
                 .collect(),
             slots: medias
@@ -191,7 +212,7 @@ impl Client {
                     mid: media.mid(),
                     kind: media.kind,
                     ssrc: Ssrc(media.ssrc),
-                    rtx_ssrc: Ssrc(media.rtx_ssrc()),
+                    rtx_ssrc: Ssrc(media.rtx_ssrc(0)),
                     codecs: vec![media.codec()],
                 })
                 .collect(),
@@ -231,14 +252,27 @@ impl Client {
         let _ = self.rtc.handle_input(Input::Timeout(self.instant(now_us)));
     }
 
-    /// Send a packet of the m-line at `index`.
+    /// Send a packet of the m-line at `index`, of its lowest encoding.
     pub fn send(&mut self, now_us: u64, index: usize, seq: u64, timestamp: u32, marker: bool, payload: &[u8]) {
+        self.send_encoding(now_us, (index, 0), seq, timestamp, marker, payload);
+    }
+
+    /// Send a packet of an m-line's encoding.
+    pub fn send_encoding(
+        &mut self,
+        now_us: u64,
+        (index, encoding): (usize, u8),
+        seq: u64,
+        timestamp: u32,
+        marker: bool,
+        payload: &[u8],
+    ) {
         let Some(media) = self.medias.get(index).copied().filter(|_| self.sends) else {
             return;
         };
         let now = self.instant(now_us);
         let mut api = self.rtc.direct_api();
-        if let Some(stream) = api.stream_tx(&media.ssrc.into()) {
+        if let Some(stream) = api.stream_tx(&media.ssrc_of(encoding).into()) {
             stream.set_unpaced(true);
             let packet = RtpWrite::new(media.codec().payload_type.into(), seq.into(), timestamp, now, payload)
                 .marker(marker)
@@ -274,7 +308,10 @@ impl Client {
                 }
                 Ok(Output::Event(Event::Connected)) => heard(Heard::Connected),
                 Ok(Output::Event(Event::RtpPacket(packet))) => heard(Heard::Rtp(Box::new(packet))),
-                Ok(Output::Event(Event::KeyframeRequest(_))) => heard(Heard::KeyFrameWanted),
+                Ok(Output::Event(Event::KeyframeRequest(request))) => {
+                    let encoding = request.rid.and_then(|rid| rid.parse().ok()).unwrap_or(0);
+                    heard(Heard::KeyFrameWanted(encoding));
+                }
                 Ok(Output::Event(_)) => {}
                 Err(_) => return None,
             }

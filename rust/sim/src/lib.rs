@@ -2,6 +2,7 @@
 //! with ours above DTLS, so that a misreading of an RFC shows.
 
 pub mod bed;
+pub mod bwe;
 pub mod client;
 pub mod counting;
 pub mod isolation;

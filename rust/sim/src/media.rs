@@ -2,7 +2,7 @@
 
 use crate::random::Random;
 
-/// Bytes of our own at the start of each packet's body: frame number, packet index, packet count.
+/// Bytes of our own at the start of each packet's body: frame number, packet index, packet count, key frame, encoding.
 const STAMP: usize = 8;
 
 /// One RTP packet to be sent.
@@ -44,29 +44,50 @@ impl Encoder {
         self.frame += 1;
         let count = if key { 6 } else { 2 + self.random.below(3) as u8 };
         let size = 700 + self.random.below(400) as usize;
-        (0..count)
-            .map(|index| {
-                let picture_id = number as u16 & 0x7fff;
-                // X, S; I and L; 15-bit picture id; TL0PICIDX (RFC 7741 §4.2).
-                let mut payload = vec![
-                    0x80 | if index == 0 { 0x10 } else { 0 },
-                    0xc0,
-                    0x80 | (picture_id >> 8) as u8,
-                    picture_id as u8,
-                    number as u8,
-                ];
-                // First byte of the VP8 payload header: P is the lowest bit, 0 for a key frame.
-                payload.push(if key { 0x10 } else { 0x11 });
-                payload.extend_from_slice(&number.to_be_bytes());
-                payload.extend_from_slice(&[index, count, u8::from(key), 0]);
-                let filler = (number as u8).wrapping_mul(31).wrapping_add(index);
-                payload.resize(5 + 1 + STAMP + size, filler);
-                Piece {
-                    payload,
-                    marker: index + 1 == count,
-                }
-            })
-            .collect()
+        let picture = Picture {
+            encoding: 0,
+            frame: number,
+            picture_id: number as u16 & 0x7fff,
+            key,
+        };
+        (0..count).map(|index| picture.piece(index, count, size)).collect()
+    }
+}
+
+/// A picture to be cut into packets.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture {
+    /// Which encoding of the track.
+    pub encoding: u8,
+    /// Its number.
+    pub frame: u32,
+    /// 15 bits.
+    pub picture_id: u16,
+    /// Key frame.
+    pub key: bool,
+}
+
+impl Picture {
+    /// Packet `index` of `count`, with `size` bytes of filler.
+    pub fn piece(&self, index: u8, count: u8, size: usize) -> Piece {
+        // X, S; I and L; 15-bit picture id; TL0PICIDX (RFC 7741 §4.2).
+        let mut payload = vec![
+            0x80 | if index == 0 { 0x10 } else { 0 },
+            0xc0,
+            0x80 | (self.picture_id >> 8) as u8,
+            self.picture_id as u8,
+            self.picture_id as u8,
+        ];
+        // First byte of the VP8 payload header: P is the lowest bit, 0 for a key frame.
+        payload.push(if self.key { 0x10 } else { 0x11 });
+        payload.extend_from_slice(&self.frame.to_be_bytes());
+        payload.extend_from_slice(&[index, count, u8::from(self.key), self.encoding]);
+        let filler = (self.frame as u8).wrapping_mul(31).wrapping_add(index);
+        payload.resize(5 + 1 + STAMP + size, filler);
+        Piece {
+            payload,
+            marker: index + 1 == count,
+        }
     }
 }
 
@@ -83,6 +104,8 @@ pub struct Seen {
     pub key: bool,
     /// Picture id of the descriptor, as rewritten.
     pub picture_id: u16,
+    /// Which encoding of the track.
+    pub encoding: u8,
 }
 
 /// Read a packet of [`Encoder`]; `None` when any byte is not as it was sent.
@@ -92,7 +115,7 @@ pub fn read(payload: &[u8]) -> Option<Seen> {
     let (header, rest) = rest.split_first()?;
     let (stamp, filler) = rest.split_at_checked(STAMP)?;
     let frame = u32::from_be_bytes(stamp.get(..4)?.try_into().ok()?);
-    let (index, count, key) = (stamp[4], stamp[5], stamp[6] == 1);
+    let (index, count, key, encoding) = (stamp[4], stamp[5], stamp[6] == 1, stamp[7]);
     let expected = (frame as u8).wrapping_mul(31).wrapping_add(index);
     let intact = filler.iter().all(|byte| *byte == expected)
         && (*header == 0x10) == key
@@ -103,6 +126,7 @@ pub fn read(payload: &[u8]) -> Option<Seen> {
         count,
         key,
         picture_id,
+        encoding,
     })
 }
 

@@ -142,11 +142,13 @@ impl World {
                     mid: "0",
                     kind: Kind::Video,
                     ssrc,
+                    encodings: 1,
                 },
                 Media {
                     mid: "1",
                     kind: Kind::Audio,
                     ssrc: ssrc + 2,
+                    encodings: 1,
                 },
             ];
             let published = (number == 0).then_some(tracks.as_slice());
@@ -333,7 +335,7 @@ impl World {
     fn hear(&mut self, now_us: u64, client: usize, event: Heard) {
         match event {
             Heard::Connected => {}
-            Heard::KeyFrameWanted => {
+            Heard::KeyFrameWanted(_) => {
                 self.key_frames_asked += 1;
                 self.encoder.request_key_frame();
             }
