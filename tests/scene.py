@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from rostra.model import lifecycle, publishing, viewing
 from rostra.model.effects import Effect, Send, SignalEvent
 from rostra.model.ids import AccountId, SourceId, StreamKey, StreamName, TrackName
+from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
+    BindSlot,
     Codec,
     CodecSpec,
     DtlsRole,
+    EncodingSpec,
     Fingerprint,
     Kind,
     Mid,
+    Priority,
     ReceiveSpec,
     SlotSpec,
     TrackId,
@@ -83,6 +87,7 @@ class Scene:
         events: frozenset[str] = frozenset(),
         multisource: bool = True,
         is_public: bool = True,
+        encodings: tuple[EncodingSpec, ...] = (EncodingSpec(),),
     ) -> "Publisher":
         """A publisher that nothing was heard of yet."""
         transport = TransportId(next(self.ids))
@@ -92,6 +97,7 @@ class Scene:
                 TrackId(next(self.track_ids)),
                 kind,
                 (CodecSpec(100, codec),) if kind is VIDEO else AUDIO_CODECS,
+                encodings if kind is VIDEO else (EncodingSpec(),),
             )
             for index, kind in enumerate(kinds)
         )
@@ -108,6 +114,7 @@ class Scene:
         pinned: str | None = None,
         events: frozenset[str] = ALL_EVENTS,
         video: tuple[CodecSpec, ...] = VIDEO_CODECS,
+        layer: LayerWish = AUTOMATIC,
     ) -> TransportId:
         """A viewer that was told what is live. Its mids count up from 0."""
         transport = TransportId(next(self.ids))
@@ -115,7 +122,8 @@ class Scene:
         main = {slot.kind: slot.mid for slot in reversed(slots)}
         templates = {slot.kind: slot.codecs for slot in reversed(slots)}
         spec = transport_spec(transport, slots=slots)
-        self.take(viewing.view(self.stream, viewing.View(transport, spec, main, templates, source(pinned), events)))
+        cmd = viewing.View(transport, spec, main, templates, source(pinned), events, layer)
+        self.take(viewing.view(self.stream, cmd))
         self.take(viewing.announce(self.stream, transport))
         return transport
 
@@ -125,6 +133,9 @@ class Scene:
 
     def unproject(self, viewer: TransportId, *mids: str) -> list[Effect]:
         return self.take(viewing.unproject(self.stream, viewer, tuple(map(Mid, mids))))
+
+    def select(self, viewer: TransportId, layer: LayerWish = AUTOMATIC) -> list[Effect]:
+        return self.take(viewing.select(self.stream, viewer, layer))
 
     def media(self, event: lifecycle.TransportEvent) -> list[Effect]:
         return self.take(lifecycle.on_media(self.stream, event))
@@ -171,5 +182,18 @@ def live(scene: Scene, name: str | None = None, **options: object) -> Publisher:
     return publisher
 
 
-def show(mid: str | None, kind: Kind | None = None, track: str | None = None) -> Projection:
-    return Projection(Mid(mid) if mid is not None else None, kind, TrackName(track) if track is not None else None)
+def show(
+    mid: str | None,
+    kind: Kind | None = None,
+    track: str | None = None,
+    *,
+    layer: LayerWish = AUTOMATIC,
+    promote: bool = False,
+) -> Projection:
+    name = TrackName(track) if track is not None else None
+    return Projection(Mid(mid) if mid is not None else None, kind, name, layer, promote)
+
+
+def main_bind(viewer: TransportId, mid: str, track: TrackId) -> BindSlot:
+    """The pinned source on a main m-line."""
+    return BindSlot(viewer, Mid(mid), track, priority=Priority.MAIN)

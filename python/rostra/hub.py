@@ -10,16 +10,18 @@ import itertools
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, assert_never
 
 import structlog
 
 from rostra.media.engine import Engine, Overloaded
-from rostra.model import lifecycle, publishing, viewing
+from rostra.model import lifecycle, publishing, reporting, viewing
+from rostra.model.bandwidth import DEFAULT_MAX_BPS, BandwidthWish
 from rostra.model.description import SessionDescription
 from rostra.model.effects import Effect, HangUp, Send, SignalEvent, SourceEnded, SourceStarted, StartTimer
 from rostra.model.ids import AccountId, SourceId, StreamKey, StreamName
+from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
     AddSlot,
     BindSlot,
@@ -32,7 +34,9 @@ from rostra.model.media import (
     MediaStats,
     Mid,
     OpenTransport,
+    PlayoutDelay,
     Rejected,
+    ShownLayer,
     SlotBound,
     SlotLayer,
     TrackId,
@@ -54,6 +58,8 @@ _RETRY_MS: Final = 20
 """How soon commands that found no room are offered again. A media thread takes thousands in that time."""
 _CHUNK: Final = 128
 """Commands of one attempt, far less than the media plane's queue."""
+_REPORT_MS: Final = 1000
+"""How often viewers hear of layers while nothing starts or stops."""
 _NOWHERE: Final = Stream(StreamKey(AccountId(""), StreamName("")))
 """The stream of transports that have left, or never were."""
 
@@ -88,16 +94,65 @@ class Totals:
     viewers: int
 
 
+class _Reports:
+    """What the media plane tells of layers: the latest of each, for as long as those are there whom it is about."""
+
+    def __init__(self) -> None:
+        self.tracks: Final[dict[TrackId, TrackLayers]] = {}
+        self.shown: Final[dict[TransportId, dict[Mid, ShownLayer | None]]] = {}
+        self.owners: Final[dict[TrackId, TransportId]] = {}
+        self.news: Final[set[TrackId]] = set()
+        """Told since viewers were last told."""
+        self.changed: Final[set[TrackId]] = set()
+        """Of these, those with something else to choose from."""
+        self._owned: Final[dict[TransportId, tuple[TrackId, ...]]] = {}
+
+    def own(self, transport: TransportId, tracks: tuple[TrackId, ...]) -> None:
+        """A publisher came."""
+        self._owned[transport] = tracks
+        self.owners.update(dict.fromkeys(tracks, transport))
+
+    def take(self, event: TrackLayers) -> None:
+        """A track's encodings. One that ended meanwhile has none."""
+        if event.track in self.owners:
+            if reporting.is_change(self.tracks.get(event.track), event):
+                self.changed.add(event.track)
+            self.news.add(event.track)
+            self.tracks[event.track] = event
+
+    def show(self, event: SlotLayer) -> None:
+        """A slot forwards something else."""
+        self.shown.setdefault(event.transport, {})[event.mid] = event.layer
+
+    def order(self, command: BindSlot | UnbindSlot) -> None:
+        """What was told of a slot that showed nothing says nothing of what it is to show now."""
+        slots = self.shown.get(command.transport, {})
+        if isinstance(command, UnbindSlot) or slots.get(command.mid) is None:
+            slots.pop(command.mid, None)
+
+    def forget(self, transport: TransportId) -> None:
+        """A publisher or viewer left."""
+        self.shown.pop(transport, None)
+        for track in self._owned.pop(transport, ()):
+            del self.owners[track]
+            self.tracks.pop(track, None)
+
+
 class Hub:
     """All streams of this node."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, viewer_max_bps: int = DEFAULT_MAX_BPS) -> None:
+        """``viewer_max_bps``: what all media of one viewer may take at most."""
         self.media = MediaStats()
         """The latest totals of the media plane."""
         self._engine: Final = engine
+        self._viewer_max_bps: Final = viewer_max_bps
         self._streams: Final[dict[StreamKey, Stream]] = {}
         self._places: Final[dict[TransportId, StreamKey]] = {}
         self._peers: Final[dict[TransportId, Peer]] = {}
+        self._reports: Final = _Reports()
+        self._reporting: Final[set[StreamKey]] = set()
+        self._unreported: Final[set[StreamKey]] = set()
         self._transports: Final = itertools.count(1)
         self._tracks: Final = itertools.count(1)
         self._backlog: Final[deque[Command]] = deque()
@@ -165,6 +220,7 @@ class Hub:
         is_public = not grant.subscribe_requires_auth
         cmd = publishing.Publish(transport, answer.spec, source, priority, events, grant.multisource, is_public)
         self._open(transport, peer, publishing.publish(self.stream(grant.stream), cmd))
+        self._reports.own(transport, tuple(track.track_id for track in answer.tracks))
         log.info("feed opened", stream=str(grant.stream), source=source, transport=transport, codec=codec.value)
         return Opened(transport, answer.description)
 
@@ -176,8 +232,11 @@ class Hub:
         *,
         pinned: SourceId | None,
         events: frozenset[str],
+        layer: LayerWish = AUTOMATIC,
+        bandwidth: BandwidthWish | None = None,
+        playout_delay: PlayoutDelay | None = None,
     ) -> Opened:
-        """Let a viewer in.
+        """Let a viewer in. ``layer``: of the main picture.
 
         Raises:
             Refused: the model said no.
@@ -186,7 +245,9 @@ class Hub:
         """
         transport = TransportId(next(self._transports))
         answer = answer_view(offer, identity=self._identity(transport), ssrcs=_random_ssrcs())
-        cmd = viewing.View(transport, answer.spec, answer.main, answer.templates, pinned, events)
+        share = (bandwidth or BandwidthWish()).spec(self._viewer_max_bps)
+        spec = replace(answer.spec, bandwidth=share, playout_delay=playout_delay)
+        cmd = viewing.View(transport, spec, answer.main, answer.templates, pinned, events, layer)
         self._open(transport, peer, viewing.view(self.stream(grant.stream), cmd))
         log.info("viewer opened", stream=str(grant.stream), transport=transport, slots=len(answer.slots))
         return Opened(transport, answer.description)
@@ -214,13 +275,14 @@ class Hub:
         """
         self._request(transport, lambda stream: viewing.unproject(stream, transport, mids))
 
-    def select(self, transport: TransportId) -> None:
+    def select(self, transport: TransportId, layer: LayerWish) -> None:
         """Choose a layer of the main picture.
 
         Raises:
             Refused: the model said no.
+            Overloaded: the media plane has no room; nothing happened.
         """
-        self._request(transport, lambda stream: viewing.select(stream, transport))
+        self._request(transport, lambda stream: viewing.select(stream, transport, layer))
 
     def leave(self, transport: TransportId) -> None:
         """A publisher or viewer says good-bye. Idempotent."""
@@ -239,13 +301,21 @@ class Hub:
         self._flush()
         for event in self._engine.drain():
             self._on_media(event)
+        self._tell_layers()
 
     def _on_media(self, event: Event) -> None:
         match event:
             case MediaStats():
                 self.media = event
                 return
-            case TrackLayers() | SlotLayer() | Inspected():
+            case TrackLayers():
+                self._reports.take(event)
+                return
+            case SlotLayer():
+                if event.transport in self._places:
+                    self._reports.show(event)
+                return
+            case Inspected():
                 return
             case TransportConnected(profile=profile):
                 log.info("transport connected", transport=event.transport, profile=profile)
@@ -262,6 +332,47 @@ class Hub:
             case _:
                 assert_never(event)
         self._event(event.transport, lambda stream: lifecycle.on_media(stream, event))
+
+    # --- Layers -------------------------------------------------------------------------------------------------
+
+    def _tell_layers(self) -> None:
+        """Changes at once, to those who see them; everything else once a second for each stream."""
+        reports = self._reports
+        changed: dict[StreamKey, set[TrackId]] = {}
+        for track in reports.changed:
+            if (key := self._home(track)) is not None:
+                changed.setdefault(key, set()).add(track)
+        news = {key for track in reports.news if (key := self._home(track)) is not None}
+        reports.changed.clear()
+        reports.news.clear()
+        for key in news - self._reporting:
+            self._report(key)
+            changed.pop(key, None)
+        self._unreported.update(news & self._reporting)
+        for key, tracks in changed.items():
+            self._send_layers(key, tracks)
+
+    def _home(self, track: TrackId) -> StreamKey | None:
+        """The stream of a track whose publisher is still there."""
+        owner = self._reports.owners.get(track)
+        return self._places.get(owner) if owner is not None else None
+
+    def _report(self, key: StreamKey) -> None:
+        """Tell all, and no more for a second."""
+        self._send_layers(key, None)
+        self._unreported.discard(key)
+        self._reporting.add(key)
+        self._call_later(_REPORT_MS, lambda: self._report_again(key))
+
+    def _report_again(self, key: StreamKey) -> None:
+        self._reporting.discard(key)
+        if key in self._unreported:
+            self._report(key)
+
+    def _send_layers(self, key: StreamKey, tracks: set[TrackId] | None) -> None:
+        if (stream := self._streams.get(key)) is not None:
+            for effect in reporting.layers(stream, self._reports.tracks, self._reports.shown, of=tracks):
+                self._perform(effect)
 
     # --- Carrying out -------------------------------------------------------------------------------------------
 
@@ -301,21 +412,27 @@ class Hub:
                     if (peer := self._peers.get(transport)) is not None:
                         peer.tell(event)
             case HangUp(transport=transport):
-                self._places.pop(transport, None)
+                self._forget(transport)
                 if (peer := self._peers.pop(transport, None)) is not None:
                     peer.hang_up()
             case CloseTransport(transport=transport):
-                self._places.pop(transport, None)
+                self._forget(transport)
             case StartTimer(stream=key, delay_ms=delay_ms):
                 self._call_later(delay_ms, lambda: self._tick(key))
             case SourceStarted(stream=key, source=source):
                 log.info("source started", stream=str(key), source=source)
             case SourceEnded(stream=key, source=source):
                 log.info("source ended", stream=str(key), source=source)
-            case OpenTransport() | AddSlot() | BindSlot() | UnbindSlot() | Inspect():
+            case BindSlot() | UnbindSlot():
+                self._reports.order(effect)  # the media plane has it
+            case OpenTransport() | AddSlot() | Inspect():
                 pass  # the media plane has it
             case _:
                 assert_never(effect)
+
+    def _forget(self, transport: TransportId) -> None:
+        self._places.pop(transport, None)
+        self._reports.forget(transport)
 
     def _tick(self, key: StreamKey) -> None:
         stream = self._streams.get(key)

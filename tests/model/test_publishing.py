@@ -1,7 +1,7 @@
 """Publishers come, send, stall, take over and go."""
 
 import pytest
-from tests.scene import AUDIO, KEY, VIDEO, Scene, live
+from tests.scene import AUDIO, KEY, VIDEO, Scene, live, main_bind
 
 from rostra.model import publishing
 from rostra.model.effects import Active, AnnouncedTrack, HangUp, Inactive, SourceEnded, SourceStarted
@@ -64,7 +64,7 @@ def test_a_started_track_is_shown_where_it_is_wanted_and_another_one_nowhere() -
     scene = Scene()
     viewer, other = scene.view(), scene.view(pinned="cam")
     publisher = scene.publish()
-    assert publisher.start(0)[0] == BindSlot(viewer, Mid("0"), publisher.tracks[0])
+    assert publisher.start(0)[0] == main_bind(viewer, "0", publisher.tracks[0])
     assert scene.shows(viewer) == {"0": publisher.tracks[0], "1": None}
     publisher.start(1)
     assert scene.shows(viewer) == {"0": publisher.tracks[0], "1": publisher.tracks[1]}
@@ -105,9 +105,9 @@ def test_a_takeover_changes_each_track_when_the_new_one_has_started_and_says_not
     new = scene.publish()
     assert new.connect() == []
     assert scene.shows(viewer) == {"0": old.tracks[0], "1": old.tracks[1]}
-    assert new.start(1) == [BindSlot(viewer, Mid("1"), new.tracks[1])]
+    assert new.start(1) == [main_bind(viewer, "1", new.tracks[1])]
     assert scene.shows(viewer) == {"0": old.tracks[0], "1": new.tracks[1]}
-    assert new.start(0) == [BindSlot(viewer, Mid("0"), new.tracks[0])]
+    assert new.start(0) == [main_bind(viewer, "0", new.tracks[0])]
     scene.leave(old.transport)
     assert scene.heard(viewer) == heard
     assert scene.shows(viewer) == {"0": new.tracks[0], "1": new.tracks[1]}
@@ -120,8 +120,8 @@ def test_the_old_feed_of_a_takeover_is_the_fallback_bound_before_the_new_one_clo
     heard = scene.heard(viewer)
     effects = scene.leave(new.transport)
     assert effects == [
-        BindSlot(viewer, Mid("0"), old.tracks[0]),
-        BindSlot(viewer, Mid("1"), old.tracks[1]),
+        main_bind(viewer, "0", old.tracks[0]),
+        main_bind(viewer, "1", old.tracks[1]),
         CloseTransport(new.transport),
     ]
     assert scene.heard(viewer) == heard
@@ -163,7 +163,7 @@ def test_a_live_feed_without_the_track_takes_it_away() -> None:
     viewer = scene.view()
     live(scene)
     sound = scene.publish(kinds=(AUDIO,))
-    assert set(sound.start()) == {UnbindSlot(viewer, Mid("0")), BindSlot(viewer, Mid("1"), sound.tracks[0])}
+    assert set(sound.start()) == {UnbindSlot(viewer, Mid("0")), main_bind(viewer, "1", sound.tracks[0])}
     assert scene.shows(viewer) == {"0": None, "1": sound.tracks[0]}
 
 

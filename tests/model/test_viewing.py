@@ -4,10 +4,11 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from tests.scene import AUDIO, KEY, VIDEO, VIDEO_CODECS, Scene, live, show
+from tests.scene import AUDIO, KEY, VIDEO, VIDEO_CODECS, Scene, live, main_bind, show
 
 from rostra.model import lifecycle, viewing
 from rostra.model.effects import Active, HangUp, Inactive, Send, StartTimer, Stopped, ViewerCount
+from rostra.model.layers import LayerWish
 from rostra.model.media import (
     AddSlot,
     BindSlot,
@@ -15,8 +16,11 @@ from rostra.model.media import (
     CloseTransport,
     Codec,
     CodecSpec,
+    EncodingSpec,
+    LayerChoice,
     Mid,
     OpenTransport,
+    Priority,
     RefusalCode,
     Rejected,
     SlotBound,
@@ -60,7 +64,7 @@ def test_the_transport_opens_before_its_slots_are_bound() -> None:
     viewer = scene.view()
     first, *rest = scene.effects[before : before + 3]
     assert isinstance(first, OpenTransport)
-    assert rest == [BindSlot(viewer, Mid("0"), main.tracks[0]), BindSlot(viewer, Mid("1"), main.tracks[1])]
+    assert rest == [main_bind(viewer, "0", main.tracks[0]), main_bind(viewer, "1", main.tracks[1])]
 
 
 def test_a_pinned_source_feeds_the_main_lines_instead() -> None:
@@ -120,7 +124,7 @@ def test_a_track_that_is_unknown_falls_back_to_its_kind_or_is_refused() -> None:
     scene = Scene()
     viewer = scene.view()
     main = live(scene)
-    assert scene.project(viewer, None, show("0", VIDEO, "nonsense")) == [BindSlot(viewer, Mid("0"), main.tracks[0])]
+    assert scene.project(viewer, None, show("0", VIDEO, "nonsense")) == [main_bind(viewer, "0", main.tracks[0])]
     with pytest.raises(UnknownTrack):
         scene.project(viewer, None, show("0", None, "nonsense"))
     with pytest.raises(UnknownTrack):
@@ -131,7 +135,7 @@ def test_a_valid_track_wins_over_its_kind() -> None:
     scene = Scene()
     viewer = scene.view()
     main = live(scene)
-    assert scene.project(viewer, None, show("1", VIDEO, "audio")) == [BindSlot(viewer, Mid("1"), main.tracks[1])]
+    assert scene.project(viewer, None, show("1", VIDEO, "audio")) == [main_bind(viewer, "1", main.tracks[1])]
 
 
 def test_a_kind_that_the_source_does_not_have_is_refused() -> None:
@@ -275,13 +279,123 @@ def test_who_does_not_view_cannot_choose() -> None:
         with pytest.raises(UnknownViewer):
             scene.unproject(stranger, "0")
         with pytest.raises(UnknownViewer):
-            viewing.select(scene.stream, stranger)
+            scene.select(stranger)
 
 
-def test_select_is_accepted() -> None:
+# --- Layers ---------------------------------------------------------------------------------------------------------
+
+RIDS = tuple(EncodingSpec(rid=rid) for rid in ("l", "m", "h"))
+PLACES = tuple(EncodingSpec(ssrc=ssrc) for ssrc in (100, 101, 102))
+MIDDLE = LayerWish(encoding="m", temporal=1, max_width=640)
+CHOICE = LayerChoice(encoding=1, temporal=1, max_width=640)
+
+
+def test_a_view_may_begin_with_a_layer_of_the_main_picture() -> None:
+    scene = Scene()
+    viewer = scene.view(layer=MIDDLE)
+    main = scene.publish(encodings=RIDS)
+    picture, sound = (bind for bind in main.start() if isinstance(bind, BindSlot))
+    assert picture == BindSlot(viewer, Mid("0"), main.tracks[0], CHOICE, Priority.MAIN)
+    assert sound == main_bind(viewer, "1", main.tracks[1])
+
+
+def test_the_same_track_again_changes_its_layer() -> None:
     scene = Scene()
     viewer = scene.view()
-    assert viewing.select(scene.stream, viewer).effects == ()
+    cam = live(scene, "cam", encodings=RIDS)
+    assert scene.project(viewer, "cam", show("0", VIDEO, layer=MIDDLE)) == [
+        BindSlot(viewer, Mid("0"), cam.tracks[0], CHOICE)
+    ]
+    assert scene.project(viewer, "cam", show("0", VIDEO)) == [BindSlot(viewer, Mid("0"), cam.tracks[0])]
+
+
+def test_a_layer_of_sound_is_none() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    cam = live(scene, "cam")
+    assert scene.project(viewer, "cam", show("1", AUDIO, layer=LayerWish(spatial=2))) == [
+        BindSlot(viewer, Mid("1"), cam.tracks[1])
+    ]
+
+
+def test_encodings_without_a_name_go_by_their_place() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    main = live(scene, encodings=PLACES)
+    for place in (0, 1, 2):
+        (bind,) = scene.select(viewer, LayerWish(encoding=str(place)))
+        assert bind == BindSlot(viewer, Mid("0"), main.tracks[0], LayerChoice(encoding=place), Priority.MAIN)
+
+
+def test_an_encoding_that_the_feed_does_not_have_is_wanted_again_from_the_next_one() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    live(scene, encodings=PLACES)
+    (bind,) = scene.select(viewer, MIDDLE)
+    assert isinstance(bind, BindSlot)
+    assert bind.choice == LayerChoice(temporal=1, max_width=640)
+    better = scene.publish(encodings=RIDS)
+    assert better.start(0) == [BindSlot(viewer, Mid("0"), better.tracks[0], CHOICE, Priority.MAIN)]
+
+
+def test_select_is_for_the_main_picture_and_keeps_everything_else_of_it() -> None:
+    scene = Scene()
+    viewer = scene.view(kinds=(AUDIO, VIDEO, VIDEO))
+    cam = live(scene, "cam", encodings=RIDS)
+    scene.project(viewer, "cam", show("1", VIDEO, promote=True), show("2", VIDEO))
+    assert scene.select(viewer, MIDDLE) == [BindSlot(viewer, Mid("1"), cam.tracks[0], CHOICE, Priority.PROMOTED)]
+    (bind,) = scene.select(viewer, LayerWish())
+    assert bind == BindSlot(viewer, Mid("1"), cam.tracks[0], LayerChoice(), Priority.PROMOTED)
+
+
+def test_a_layer_may_be_selected_before_there_is_a_picture() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    assert scene.select(viewer, MIDDLE) == []
+    main = scene.publish(encodings=RIDS)
+    assert main.start(0)[0] == BindSlot(viewer, Mid("0"), main.tracks[0], CHOICE, Priority.MAIN)
+    scene.unproject(viewer, "0")
+    before = scene.stream
+    assert scene.select(viewer, MIDDLE) == []
+    assert scene.stream == before
+
+
+def test_without_a_picture_there_is_no_layer() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view(kinds=(AUDIO,))
+    with pytest.raises(UnknownSlot):
+        scene.select(viewer, MIDDLE)
+
+
+def test_the_pinned_source_on_the_main_lines_matters_most_then_what_is_promoted() -> None:
+    scene = Scene()
+    viewer = scene.view(pinned="cam")
+    live(scene)
+    live(scene, "cam")
+
+    def priority(name: str | None, mid: str, *, promote: bool = False) -> Priority:
+        (bind,) = (
+            one for one in scene.project(viewer, name, show(mid, VIDEO, promote=promote)) if type(one) is BindSlot
+        )
+        return bind.priority
+
+    assert priority("cam", "0") is Priority.MAIN
+    assert priority("cam", "0", promote=True) is Priority.MAIN
+    assert priority("cam", "5") is Priority.NORMAL
+    assert priority("cam", "5", promote=True) is Priority.PROMOTED
+    assert priority(None, "0") is Priority.NORMAL
+    assert priority(None, "0", promote=True) is Priority.PROMOTED
+
+
+def test_what_a_slot_wants_survives_its_publisher() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    cam = live(scene, "cam", encodings=RIDS)
+    scene.project(viewer, "cam", show("0", VIDEO, layer=MIDDLE, promote=True))
+    scene.leave(cam.transport)
+    again = scene.publish("cam", encodings=RIDS)
+    assert again.start(0)[0] == BindSlot(viewer, Mid("0"), again.tracks[0], CHOICE, Priority.PROMOTED)
 
 
 def test_a_refused_binding_is_tried_again_when_its_source_changes() -> None:
@@ -290,7 +404,7 @@ def test_a_refused_binding_is_tried_again_when_its_source_changes() -> None:
     viewer = scene.view()
     assert scene.media(Rejected(viewer, Mid("0"), RefusalCode.CODEC_NOT_NEGOTIATED)) == []
     assert scene.shows(viewer)["0"] is None
-    assert scene.media(TransportStalled(main.transport)) == [BindSlot(viewer, Mid("0"), main.tracks[0])]
+    assert scene.media(TransportStalled(main.transport)) == [main_bind(viewer, "0", main.tracks[0])]
 
 
 def test_a_binding_to_a_track_that_ended_meanwhile_is_no_news() -> None:

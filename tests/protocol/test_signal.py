@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.scene import KEY, show, source
 
+from rostra.model.bandwidth import BandwidthWish
 from rostra.model.effects import Active, AnnouncedTrack, Inactive, Stopped, Unwatched, ViewerCount, Watched
 from rostra.model.ids import TrackName
-from rostra.model.media import Codec, Kind
+from rostra.model.layers import AUTOMATIC, LayerWish
+from rostra.model.media import Codec, Kind, PlayoutDelay, Strategy
 from rostra.model.viewing import DEFAULT_EVENTS
 from rostra.protocol import signal
 
@@ -47,20 +49,48 @@ def test_a_view_without_events_wants_the_default_ones() -> None:
     assert none.wanted_events() == frozenset()
 
 
+def viewed(**data: object) -> signal.View:
+    view = command("view", {"sdp": "v=0", **data})
+    assert isinstance(view, signal.View)
+    return view
+
+
+def test_a_view_of_an_old_client_says_nothing_of_layers_and_bandwidth() -> None:
+    view = viewed(streamId="demo", vad=True, excludedSourceIds=None)
+    assert view.wanted_layer() == AUTOMATIC
+    assert view.wanted_bandwidth() == BandwidthWish()
+    assert view.wanted_playout_delay() is None
+
+
 def test_the_shapes_of_view_of_all_clients_are_understood() -> None:
-    modern = {
-        "sdp": "v=0",
-        "streamId": "acc/demo",
-        "events": ["active", "vad"],
-        "vad": True,
-        "excludedSourceIds": None,
-        "pinnedSourceId": "cam",
-        "layer": "high",
-        "abr": {"strategy": "quality"},
-        "forcePlayoutDelay": {"min": 0, "max": 1},
-    }
-    assert command("view", modern) == signal.View("v=0", ["active", "vad"], "cam")
-    assert command("view", {"sdp": "v=0", "streamId": "demo", "forceSmooth": True}) == signal.View("v=0")
+    modern = viewed(
+        events=["active", "vad"],
+        pinnedSourceId="cam",
+        layer={"encodingId": "1", "maxHeight": 360},
+        abr={"initialBitrate": 2_000_000, "strategy": "quality", "forceSmooth": True},
+        customKeys={"maxBitrate": 4_000_000, "theirs": [1]},
+        forcePlayoutDelay={"min": 100, "max": 1000},
+    )
+    assert (modern.wanted_events(), modern.pinned_source_id) == (frozenset({"active", "vad"}), "cam")
+    assert modern.wanted_layer() == LayerWish(encoding="1", max_height=360)
+    assert modern.wanted_bandwidth() == BandwidthWish(2_000_000, 4_000_000, Strategy.QUALITY, smooth=True)
+    assert modern.wanted_playout_delay() == PlayoutDelay(100, 1000)
+
+
+def test_what_0_5_spread_beside_the_offer_is_understood() -> None:
+    view = viewed(forceSmooth=True, maxBitrate=500_000, theirs={"any": "thing"})
+    assert view.wanted_bandwidth() == BandwidthWish(max_bps=500_000, smooth=True)
+
+
+def test_an_initial_bitrate_within_metadata_is_understood() -> None:
+    for name in ("abr", "abrConfiguration"):
+        view = viewed(**{name: {"metadata": {"bitrate": 700_000}, "strategy": "performance"}})
+        assert view.wanted_bandwidth() == BandwidthWish(700_000, None, Strategy.PERFORMANCE)
+
+
+def test_limits_beside_the_layer_hold_where_the_layer_says_nothing() -> None:
+    assert viewed(maxWidth=640, maxHeight=0).wanted_layer() == LayerWish(max_width=640)
+    assert viewed(maxWidth=640, layer={"maxWidth": 320}).wanted_layer() == LayerWish(max_width=320)
 
 
 def test_project_takes_lines_as_numbers_as_text_and_not_at_all() -> None:
@@ -69,14 +99,18 @@ def test_project_takes_lines_as_numbers_as_text_and_not_at_all() -> None:
         {
             "mapping": [
                 {"media": "video", "mediaId": 0, "layer": {}},
-                {"trackId": 1, "mediaId": "2"},
+                {"trackId": 1, "mediaId": "2", "layer": {"encodingId": 1}, "promote": True},
                 {"media": "audio", "mediaId": None, "trackId": None},
             ]
         },
     )
     assert isinstance(project, signal.Project)
     assert project.source_id is None
-    assert project.projections() == (show("0", Kind.VIDEO), show("2", None, "1"), show(None, Kind.AUDIO))
+    assert project.projections() == (
+        show("0", Kind.VIDEO),
+        show("2", None, "1", layer=LayerWish(encoding="1"), promote=True),
+        show(None, Kind.AUDIO),
+    )
 
 
 def test_unproject_skips_what_is_null() -> None:

@@ -17,19 +17,26 @@ from rostra.model.media import (
     Codec,
     CodecSpec,
     Command,
+    EncodingReport,
     Event,
     Inspect,
     Inspected,
     Kind,
+    LayerChoice,
     MediaStats,
     Mid,
     OpenTransport,
+    Priority,
     ReceiveSpec,
     RefusalCode,
     Rejected,
+    ShownLayer,
     SlotBound,
+    SlotLayer,
+    SlotReport,
     SlotSpec,
     TrackId,
+    TrackLayers,
     TrackStarted,
     TransportClosed,
     TransportConnected,
@@ -39,12 +46,14 @@ from rostra.model.media import (
     TransportSpec,
     TransportStalled,
     UnbindSlot,
+    Waiting,
 )
 
 MAX_MEDIA: Final = 512
 MAX_CODECS: Final = 32
 MAX_FINGERPRINTS: Final = 16
 MAX_ENCODINGS: Final = 8
+AUTOMATIC: Final = LayerChoice()
 _AUDIO: Final = frozenset({Codec.OPUS, Codec.MULTIOPUS})
 
 
@@ -53,6 +62,9 @@ class _Slot:
     spec: SlotSpec
     shows: TrackId | None = None
     staged: TrackId | None = None
+    choice: LayerChoice = AUTOMATIC
+    priority: Priority = Priority.NORMAL
+    layer: ShownLayer | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +72,7 @@ class _Transport:
     spec: TransportSpec
     slots: dict[Mid, _Slot]
     started: set[TrackId] = field(default_factory=set)
+    is_connected: bool = False
 
 
 class FakeEngine:
@@ -77,6 +90,10 @@ class FakeEngine:
         self._events: deque[Event] = deque()
         self._transports: dict[TransportId, _Transport] = {}
         self._tracks: dict[TrackId, tuple[TransportId, ReceiveSpec]] = {}
+        self._layers: dict[TrackId, TrackLayers] = {}
+        self._told: dict[TransportId, TransportReport] = {}
+        self.is_silent = False
+        """Whether ``Inspect`` goes unanswered, as when the media threads are stuck."""
         self._is_closed = False
         self._readable = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -115,6 +132,7 @@ class FakeEngine:
     def connect(self, transport: TransportId) -> None:
         """The peer's handshake is done."""
         if transport in self._transports:
+            self._transports[transport].is_connected = True
             self._tell(TransportConnected(transport, "SRTP_AEAD_AES_128_GCM"))
 
     def start(self, track: TrackId) -> None:
@@ -144,6 +162,22 @@ class FakeEngine:
     def drop(self, transport: TransportId, reason: CloseReason = CloseReason.PEER_CLOSED) -> None:
         """The transport ends for a reason of the network."""
         self._end(transport, reason)
+
+    def flow(self, track: TrackId, *encodings: EncodingReport) -> None:
+        """The encodings of a track as they are now, if its publisher is still there."""
+        if track in self._tracks:
+            self._layers[track] = TrackLayers(track, encodings)
+            self._tell(self._layers[track])
+
+    def forward(self, transport: TransportId, mid: Mid, layer: ShownLayer | None) -> None:
+        """A slot forwards another layer; ``None``: its line carries none."""
+        if transport in self._transports and mid in self._transports[transport].slots:
+            self._transports[transport].slots[mid].layer = layer
+            self._tell(SlotLayer(transport, mid, layer))
+
+    def answer(self, transport: TransportId, report: TransportReport) -> None:
+        """What ``Inspect`` is to be told of a transport from now on, instead of what can be known in memory."""
+        self._told[transport] = report
 
     def report(self, stats: MediaStats) -> None:
         """Totals of the media plane."""
@@ -176,6 +210,14 @@ class FakeEngine:
         """What each slot of a viewer shows, or will when it starts."""
         return {mid: slot.staged or slot.shows for mid, slot in self._transports[transport].slots.items()}
 
+    def choice(self, transport: TransportId, mid: Mid) -> LayerChoice:
+        """The layer that a slot was ordered to show last."""
+        return self._transports[transport].slots[mid].choice
+
+    def priority(self, transport: TransportId, mid: Mid) -> Priority:
+        """How much a slot matters, as it was ordered last."""
+        return self._transports[transport].slots[mid].priority
+
     def slot_spec(self, transport: TransportId, mid: Mid) -> SlotSpec:
         """A slot as it was ordered."""
         return self._transports[transport].slots[mid].spec
@@ -191,13 +233,13 @@ class FakeEngine:
                 return None
             case AddSlot(transport, slot):
                 return self._add_slot(transport, slot)
-            case BindSlot(transport, mid, track):
-                return self._bind(transport, mid, track)
+            case BindSlot():
+                return self._bind(command)
             case UnbindSlot(transport, mid):
                 return self._unbind(transport, mid)
             case Inspect(transport):
-                report = TransportReport(age_us=0) if transport in self._transports else None
-                self._tell(Inspected(transport, report))
+                if not self.is_silent:
+                    self._tell(Inspected(transport, self._inspected(transport)))
                 return None
             case _:
                 assert_never(command)
@@ -227,7 +269,8 @@ class FakeEngine:
         viewer.slots[spec.mid] = _Slot(spec)
         return None
 
-    def _bind(self, transport: TransportId, mid: Mid, track: TrackId) -> RefusalCode | None:
+    def _bind(self, command: BindSlot) -> RefusalCode | None:
+        transport, mid, track = command.transport, command.mid, command.track
         viewer = self._transports.get(transport)
         if viewer is None:
             return RefusalCode.UNKNOWN_TRANSPORT
@@ -241,6 +284,7 @@ class FakeEngine:
             return RefusalCode.KIND_MISMATCH
         if {codec.codec for codec in receive.codecs}.isdisjoint(codec.codec for codec in slot.spec.codecs):
             return RefusalCode.CODEC_NOT_NEGOTIATED
+        slot.choice, slot.priority = command.choice, command.priority
         if track in self._transports[owner].started:
             self._show(transport, mid, slot, track)
         else:
@@ -255,7 +299,28 @@ class FakeEngine:
         if slot is None:
             return RefusalCode.UNKNOWN_SLOT
         slot.shows = slot.staged = None
+        slot.choice, slot.priority, slot.layer = AUTOMATIC, Priority.NORMAL, None
         return None
+
+    def _inspected(self, transport: TransportId) -> TransportReport | None:
+        found = self._transports.get(transport)
+        if found is None or transport in self._told:
+            return self._told.get(transport)
+        slots = [(mid, slot, slot.staged or slot.shows) for mid, slot in found.slots.items()]
+        return TransportReport(
+            age_us=0,
+            tracks=tuple(self._layers[one.track] for one in found.spec.receive if one.track in self._layers),
+            slots=tuple(
+                SlotReport(mid, track, slot.layer, self._waiting(found, slot))
+                for mid, slot, track in slots
+                if track is not None
+            ),
+        )
+
+    def _waiting(self, viewer: _Transport, slot: _Slot) -> Waiting | None:
+        if not viewer.is_connected:
+            return Waiting.TRANSPORT
+        return Waiting.PACKETS if slot.staged is not None else None
 
     def _show(self, transport: TransportId, mid: Mid, slot: _Slot, track: TrackId) -> None:
         slot.staged = None
@@ -268,9 +333,11 @@ class FakeEngine:
         ended = self._transports.pop(transport, None)
         if ended is None:
             return
+        self._told.pop(transport, None)
         gone = {receive.track for receive in ended.spec.receive}
         for track in gone:
             del self._tracks[track]
+            self._layers.pop(track, None)
         for viewer in self._transports.values():
             for slot in viewer.slots.values():
                 slot.shows = None if slot.shows in gone else slot.shows

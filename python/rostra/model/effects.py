@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rostra.model.ids import SourceId, StreamKey, TrackName
-from rostra.model.media import Command, Kind, TransportId
+from rostra.model.media import Command, Kind, Mid, ShownLayer, TrackLayers, TransportId
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,35 @@ class Unwatched:
     stream: StreamKey
 
 
-SignalEvent = Active | Inactive | Stopped | ViewerCount | Watched | Unwatched
+@dataclass(frozen=True, slots=True)
+class LayersOf:
+    """What one m-line of a viewer can show, and what it does.
+
+    ``encodings`` are the ids of those of ``track``. ``shown``: what is forwarded; ``None``: nothing, or not known yet.
+    ``is_off``: nothing is forwarded, though the source sends.
+    """
+
+    mid: Mid
+    track: TrackLayers
+    encodings: tuple[str, ...]
+    shown: ShownLayer | None = None
+    is_off: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layers:
+    """The layers of every picture of a viewer. Only the latest matters.
+
+    One object for all viewers to whom the same is told: it is encoded once for all of them, and comparing what it
+    holds would cost more than that.
+    """
+
+    name: ClassVar[str] = "layers"
+    stream: StreamKey
+    medias: tuple[LayersOf, ...]
+
+
+SignalEvent = Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Layers
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from rostra.model.effects import Effect, Send, SignalEvent, Watched
 from rostra.model.ids import SourceId, track_name
+from rostra.model.layers import encoding_ids
 from rostra.model.media import CloseTransport, Kind, OpenTransport, TrackId, TransportId, TransportSpec
 from rostra.model.refused import MultisourceNotAllowed, TooMany
 from rostra.model.stream import MAX_FEEDS, MAX_SOURCES, Decision, Feed, FeedTrack, Source, Stream, with_feeds
@@ -111,6 +112,7 @@ def _tracks(spec: TransportSpec) -> tuple[FeedTrack, ...]:
     tracks: list[FeedTrack] = []
     for receive in spec.receive:
         codecs = frozenset(codec.codec for codec in receive.codecs)
-        tracks.append(FeedTrack(receive.track, track_name(receive.kind, seen[receive.kind]), receive.kind, codecs))
+        name = track_name(receive.kind, seen[receive.kind])
+        tracks.append(FeedTrack(receive.track, name, receive.kind, codecs, encoding_ids(receive.encodings)))
         seen[receive.kind] += 1
     return tuple(tracks)

@@ -10,7 +10,20 @@ from typing import Final
 
 from rostra.model.effects import Active, AnnouncedTrack, Effect, Inactive, Send, SignalEvent, SourceEnded, SourceStarted
 from rostra.model.ids import SourceId, StreamKey, TrackName
-from rostra.model.media import BindSlot, Codec, CodecSpec, Kind, Mid, SlotSpec, TrackId, TransportId, UnbindSlot
+from rostra.model.layers import AUTOMATIC, LayerWish
+from rostra.model.media import (
+    BindSlot,
+    Codec,
+    CodecSpec,
+    Kind,
+    LayerChoice,
+    Mid,
+    Priority,
+    SlotSpec,
+    TrackId,
+    TransportId,
+    UnbindSlot,
+)
 
 MAX_SOURCES: Final = 256
 """Sources of one stream: as many m-lines as a viewer may have."""
@@ -22,12 +35,13 @@ MAX_VIEWERS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class FeedTrack:
-    """A track of a publisher. ``started``: its first packet came."""
+    """A track of a publisher. ``encodings``: their ids, lowest first. ``started``: its first packet came."""
 
     track: TrackId
     name: TrackName
     kind: Kind
     codecs: frozenset[Codec]
+    encodings: tuple[str, ...] = ("0",)
     started: bool = False
 
 
@@ -107,10 +121,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a slot shall show whenever it can. It outlives the source: a source that returns is shown again."""
+    """What a slot shall show whenever it can, and how. It outlives the source: a source that returns is shown again."""
 
     source: SourceId | None
     track: TrackName
+    layer: LayerWish = AUTOMATIC
+    promote: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +147,8 @@ class Slot:
 class Viewer:
     """Who watches. ``main`` is the first m-line of each kind, ``templates`` its codecs; ``events`` what it asked for.
 
+    ``pinned``: the source that the main m-lines are for.
+
     ``announced``: it knows which sources are live, and hears of every change from then on. ``greeted``: it got an
     ``active``, which clients wait for, so that the first one ignores ``events``.
     """
@@ -140,11 +158,21 @@ class Viewer:
     main: Mapping[Kind, Mid]
     templates: Mapping[Kind, tuple[CodecSpec, ...]]
     events: frozenset[str]
+    pinned: SourceId | None = None
     announced: bool = False
     greeted: bool = False
     stalled: bool = False
     detached: bool = False
     connected: bool = False
+
+    def bind(self, mid: Mid, wanted: Wanted, track: FeedTrack) -> BindSlot:
+        """The order to show the track there, in the layer and with the priority that are wanted."""
+        if self.main.get(track.kind) == mid and wanted.source == self.pinned:
+            priority = Priority.MAIN
+        else:
+            priority = Priority.PROMOTED if wanted.promote else Priority.NORMAL
+        choice = wanted.layer.choice(track.encodings) if track.kind is Kind.VIDEO else LayerChoice()
+        return BindSlot(self.transport, mid, track.track, choice, priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +290,8 @@ def _rebound(stream: Stream, source: Source) -> tuple[Stream, tuple[Effect, ...]
             if bound == slot.bound:
                 continue
             slots[mid] = replace(slot, bound=bound)
-            if bound is not None:
-                effects.append(BindSlot(viewer.transport, mid, bound))
+            if track is not None:
+                effects.append(viewer.bind(mid, slot.wanted, track))
             elif slot.bound in alive:  # a track that ended has left its slots by itself (docs/seam.md)
                 effects.append(UnbindSlot(viewer.transport, mid))
         if slots:

@@ -6,9 +6,9 @@ from typing import Final
 
 from rostra.model.effects import Effect, Send, StartTimer, Unwatched, ViewerCount, Watched
 from rostra.model.ids import SourceId, TrackName, track_name
+from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
     AddSlot,
-    BindSlot,
     CloseTransport,
     CodecSpec,
     Kind,
@@ -53,7 +53,10 @@ DEFAULT_EVENTS: Final = frozenset({"active", "inactive", "stopped"})
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Somebody wants to watch. ``main`` and ``templates`` are those of ``negotiation.ViewAnswer``."""
+    """Somebody wants to watch. ``main`` and ``templates`` are those of ``negotiation.ViewAnswer``.
+
+    ``layer``: of the main picture.
+    """
 
     transport: TransportId
     spec: TransportSpec
@@ -61,15 +64,21 @@ class View:
     templates: Mapping[Kind, tuple[CodecSpec, ...]]
     pinned: SourceId | None
     events: frozenset[str]
+    layer: LayerWish = AUTOMATIC
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """One entry of a ``project``. ``mid``: ``None`` for the main m-line of the kind."""
+    """One entry of a ``project``. ``mid``: ``None`` for the main m-line of the kind.
+
+    ``promote``: before other pictures, and without the viewer's cap on bandwidth.
+    """
 
     mid: Mid | None
     kind: Kind | None
     track: TrackName | None
+    layer: LayerWish = AUTOMATIC
+    promote: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +99,15 @@ def view(stream: Stream, cmd: View) -> Decision:
     if len(stream.viewers) >= MAX_VIEWERS:
         raise TooMany("Too many viewers")
     effects: list[Effect] = [OpenTransport(cmd.transport, cmd.spec)]
+    viewer = Viewer(cmd.transport, {}, cmd.main, cmd.templates, cmd.events, cmd.pinned)
     slots: dict[Mid, Slot] = {}
     for spec in cmd.spec.slots:
-        slot = Slot(spec)
+        slots[spec.mid] = Slot(spec)
         if cmd.main.get(spec.kind) == spec.mid:
-            slot = _wanting(stream, slot, Wanted(cmd.pinned, track_name(spec.kind)))
-            if slot.bound is not None:
-                effects.append(BindSlot(cmd.transport, spec.mid, slot.bound))
-        slots[spec.mid] = slot
-    viewer = Viewer(cmd.transport, slots, cmd.main, cmd.templates, cmd.events)
-    return Decision(with_viewer(stream, viewer), tuple(effects))
+            wanted = Wanted(cmd.pinned, track_name(spec.kind), cmd.layer if spec.kind is Kind.VIDEO else AUTOMATIC)
+            slots[spec.mid], orders = _wanting(stream, viewer, slots[spec.mid], wanted)
+            effects += orders
+    return Decision(with_viewer(stream, replace(viewer, slots=slots)), tuple(effects))
 
 
 def announce(stream: Stream, transport: TransportId) -> Decision:
@@ -161,8 +169,9 @@ def project(stream: Stream, cmd: Project, ssrcs: Iterator[int]) -> Decision:
             raise KindMismatch(f"The media line {mid} is for {slot.spec.kind}")
         if source.showable(track.name, slot.codecs) is None and source.showable(track.name) is not None:
             raise CodecNotNegotiated("The viewer did not negotiate the codec of this track")
-        slots[mid] = _wanting(stream, slot, Wanted(source.id, track.name))
-        effects += _order(viewer.transport, slot, slots[mid])
+        wanted = Wanted(source.id, track.name, entry.layer, entry.promote)
+        slots[mid], orders = _wanting(stream, viewer, slot, wanted)
+        effects += orders
     return Decision(with_viewer(stream, replace(viewer, slots=slots)), tuple(effects))
 
 
@@ -179,14 +188,23 @@ def unproject(stream: Stream, transport: TransportId, mids: tuple[Mid, ...]) -> 
     return Decision(with_viewer(stream, replace(viewer, slots={**viewer.slots, **slots})), effects)
 
 
-def select(stream: Stream, transport: TransportId) -> Decision:
-    """Choose a layer of the main picture. Every track has one layer so far, so that any choice is met already.
+def select(stream: Stream, transport: TransportId, layer: LayerWish) -> Decision:
+    """Choose a layer of the main picture, whatever it shows. One that shows nothing on purpose has none to choose.
 
     Raises:
         UnknownViewer: it is gone.
+        UnknownSlot: no video was negotiated.
     """
-    _viewer(stream, transport)
-    return Decision(stream)
+    viewer = _viewer(stream, transport)
+    mid = viewer.main.get(Kind.VIDEO)
+    slot = viewer.slots.get(mid) if mid is not None else None
+    if slot is None:
+        raise UnknownSlot("No video was negotiated")
+    if slot.wanted is None:
+        return Decision(stream)
+    slot, orders = _wanting(stream, viewer, slot, replace(slot.wanted, layer=layer))
+    viewer = replace(viewer, slots={**viewer.slots, slot.spec.mid: slot})
+    return Decision(with_viewer(stream, viewer), tuple(orders))
 
 
 def rejected(stream: Stream, viewer: Viewer, mid: Mid, code: RefusalCode) -> Decision:
@@ -280,17 +298,19 @@ def _track(source: Source, entry: Projection) -> FeedTrack:
     return named
 
 
-def _wanting(stream: Stream, slot: Slot, wanted: Wanted) -> Slot:
+def _wanting(stream: Stream, viewer: Viewer, slot: Slot, wanted: Wanted) -> tuple[Slot, list[Effect]]:
+    """The slot with another intent, and what to order for it.
+
+    The same track again is ordered again: its layer may be another one, and the media plane may have refused or lost
+    what was ordered before.
+    """
     source = stream.sources.get(wanted.source)
     track = source.showable(wanted.track, slot.codecs) if source is not None else None
-    return replace(slot, wanted=wanted, bound=track.track if track is not None else None)
-
-
-def _order(transport: TransportId, before: Slot, after: Slot) -> list[Effect]:
-    """The same track again is ordered again: the media plane may have refused or lost what was ordered before."""
-    if after.bound is not None:
-        return [BindSlot(transport, after.spec.mid, after.bound)]
-    return [UnbindSlot(transport, after.spec.mid)] if before.bound is not None else []
+    mid = slot.spec.mid
+    if track is not None:
+        return replace(slot, wanted=wanted, bound=track.track), [viewer.bind(mid, wanted, track)]
+    orders: list[Effect] = [UnbindSlot(viewer.transport, mid)] if slot.bound is not None else []
+    return replace(slot, wanted=wanted, bound=None), orders
 
 
 def _unused(ssrcs: Iterator[int], viewer: Viewer) -> Iterator[int]:

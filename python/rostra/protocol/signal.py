@@ -4,15 +4,20 @@ Unknown keys are ignored everywhere: clients send back what they were given, and
 """
 
 from functools import lru_cache
-from typing import Annotated, Final, Literal, assert_never
+from typing import Annotated, Any, Final, Literal, assert_never
 
 import msgspec
 
-from rostra.model.effects import Active, Inactive, SignalEvent, Stopped, Unwatched, ViewerCount, Watched
+from rostra.model.bandwidth import BandwidthWish
+from rostra.model.effects import Active, Inactive, Layers, SignalEvent, Stopped, Unwatched, ViewerCount, Watched
 from rostra.model.ids import SourceId, TrackName, is_name
-from rostra.model.media import Codec, Kind, Mid
+from rostra.model.layers import LayerWish
+from rostra.model.media import Codec, Kind, Mid, PlayoutDelay
 from rostra.model.payloads import VIDEO_CODECS
 from rostra.model.viewing import DEFAULT_EVENTS, Projection
+from rostra.protocol import wishes
+from rostra.protocol.layers import encode_layers
+from rostra.protocol.wishes import FieldError as FieldError
 
 MAX_MESSAGE: Final = 512 * 1024
 """Bytes of a message. The largest offer that we read, with its line ends escaped, fits."""
@@ -33,14 +38,6 @@ class SignalError(ValueError):
         super().__init__(message)
         self.message = message
         self.trans_id = trans_id
-
-
-class FieldError(ValueError):
-    """A field of a command has a value that cannot be. ``message`` goes back as the reason."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
 
 
 class Publish(msgspec.Struct, frozen=True, rename="camel"):
@@ -66,6 +63,30 @@ class View(msgspec.Struct, frozen=True, rename="camel"):
     sdp: str
     events: _Events | None = None
     pinned_source_id: str | None = None
+    layer: Any = None
+    max_width: Any = None
+    max_height: Any = None
+    abr: Any = None
+    abr_configuration: Any = None
+    force_smooth: Any = None
+    max_bitrate: Any = None
+    custom_keys: Any = None
+    force_playout_delay: Any = None
+
+    def wanted_layer(self) -> LayerWish:
+        """The layer of the main picture. Limits may stand beside ``layer``, which goes before them."""
+        return wishes.layer(self.layer, {"maxWidth": self.max_width, "maxHeight": self.max_height})
+
+    def wanted_bandwidth(self) -> BandwidthWish:
+        """What is said about the line, in the shape of any client's version."""
+        keys = self.custom_keys if isinstance(self.custom_keys, dict) else {}
+        max_bitrate = self.max_bitrate if self.max_bitrate is not None else keys.get("maxBitrate")
+        abr = self.abr if self.abr is not None else self.abr_configuration
+        return wishes.bandwidth(abr, force_smooth=self.force_smooth, max_bitrate=max_bitrate)
+
+    def wanted_playout_delay(self) -> PlayoutDelay | None:
+        """Bounds of the jitter buffers, if any."""
+        return wishes.playout_delay(self.force_playout_delay)
 
     def wanted_events(self) -> frozenset[str]:
         """The events to send."""
@@ -78,6 +99,8 @@ class Mapping(msgspec.Struct, frozen=True, rename="camel"):
     media: Literal["audio", "video"] | None = None
     media_id: str | int | None = None
     track_id: str | int | None = None
+    layer: Any = None
+    promote: Any = None
 
 
 class Project(msgspec.Struct, frozen=True, rename="camel"):
@@ -104,7 +127,11 @@ class Unproject(msgspec.Struct, frozen=True, rename="camel"):
 class Select(msgspec.Struct, frozen=True, rename="camel"):
     """``select``. An empty layer means automatic."""
 
-    layer: dict[str, msgspec.Raw] | None = None
+    layer: Any = None
+
+    def wanted_layer(self) -> LayerWish:
+        """The layer of the main picture. ``FieldError`` says what is wrong with it."""
+        return wishes.layer(self.layer)
 
 
 class Unpublish(msgspec.Struct, frozen=True):
@@ -255,13 +282,17 @@ class _Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
     data: _ActiveData | _InactiveData | _StreamData | _ViewerCountData
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def encode_event(event: SignalEvent) -> str:
     """An event. Encoded once however many hear it."""
+    if isinstance(event, Layers):
+        return encode_layers(event)
     return _encoder.encode(_Event(event.name, _event_data(event))).decode()
 
 
-def _event_data(event: SignalEvent) -> _ActiveData | _InactiveData | _StreamData | _ViewerCountData:
+def _event_data(
+    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched,
+) -> _ActiveData | _InactiveData | _StreamData | _ViewerCountData:
     match event:
         case Active(stream=stream, source=source, tracks=tracks):
             listed = [_TrackData(track.name, track.kind.value) for track in tracks]
@@ -287,7 +318,8 @@ def _projection(entry: Mapping) -> Projection:
         mid = Mid(text)
     kind = Kind(entry.media) if entry.media is not None else None
     track = TrackName(str(entry.track_id)) if entry.track_id is not None else None
-    return Projection(mid, kind, track)
+    layer = wishes.layer(entry.layer)
+    return Projection(mid, kind, track, layer, wishes.switch(entry.promote, "promote"))
 
 
 def _trans_id(text: str | bytes) -> int | None:

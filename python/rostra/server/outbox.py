@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from rostra.model.effects import SignalEvent, ViewerCount
+from rostra.model.effects import Layers, SignalEvent, ViewerCount
 from rostra.protocol.signal import encode_event
 
 MAX_MESSAGES: Final = 512
@@ -14,7 +14,7 @@ MAX_CHARACTERS: Final = 1024 * 1024
 
 
 class Outbox:
-    """Messages in order. Of ``viewercount`` only the latest is kept, and it goes when nothing else waits."""
+    """Messages in order. Of ``viewercount`` and ``layers`` only the latest are kept, for when nothing else waits."""
 
     def __init__(self) -> None:
         self.overflowed: Final = asyncio.Event()
@@ -22,6 +22,7 @@ class Outbox:
         self._messages: Final[deque[str]] = deque()
         self._characters = 0
         self._count: ViewerCount | None = None
+        self._layers: Layers | None = None
         self._is_finished = False
         self._wake: Final = asyncio.Event()
 
@@ -41,6 +42,9 @@ class Outbox:
         if isinstance(event, ViewerCount):
             self._count = event
             self._wake.set()
+        elif isinstance(event, Layers):
+            self._layers = event
+            self._wake.set()
         else:
             self.post(encode_event(event))
 
@@ -59,6 +63,9 @@ class Outbox:
             if self._count is not None:
                 count, self._count = self._count, None
                 return encode_event(count)
+            if self._layers is not None:
+                layers, self._layers = self._layers, None
+                return encode_event(layers)
             if self._is_finished:
                 return None
             self._wake.clear()

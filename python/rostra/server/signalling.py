@@ -205,7 +205,7 @@ class _Socket:
                 self._hub.unproject(self._opened("Not viewing"), command.mids())
             case signal.Select():
                 self._viewer()
-                self._hub.select(self._opened("Not viewing"))
+                self._hub.select(self._opened("Not viewing"), command.wanted_layer())
             case _:
                 assert_never(command)
         self._outbox.post(signal.encode_done(trans_id))
@@ -233,9 +233,16 @@ class _Socket:
         grant = self._viewer()
         if self._transport is not None:
             raise signal.FieldError("Already viewing")
-        pinned = signal.source_id(command.pinned_source_id)
-        events = command.wanted_events()
-        opened = self._hub.view(grant, sdp.parse(command.sdp), self, pinned=pinned, events=events)
+        opened = self._hub.view(
+            grant,
+            sdp.parse(command.sdp),
+            self,
+            pinned=signal.source_id(command.pinned_source_id),
+            events=command.wanted_events(),
+            layer=command.wanted_layer(),
+            bandwidth=command.wanted_bandwidth(),
+            playout_delay=command.wanted_playout_delay(),
+        )
         self._transport = opened.transport
         subscriber, view = uuid.uuid4().hex, str(uuid.uuid4())
         answer = signal.Viewed(sdp.write(opened.answer), subscriber, CLUSTER, view, str(grant.stream))
