@@ -50,6 +50,7 @@ export class Publish extends Connection<PublishOptions> {
   /** What is sent, by kind; outlives a connection, so that a replaced track is sent by the next one too. */
   #tracks = new Map<string, MediaStreamTrack>();
   #canRecord = false;
+  #isBySsrc = false;
   /** Puts a unit into the frames of the present connection. */
   #write: ((unit: Uint8Array) => void) | undefined;
 
@@ -134,6 +135,7 @@ export class Publish extends Connection<PublishOptions> {
       const tracks = Array.isArray(mediaStream) ? mediaStream : (mediaStream?.getTracks() ?? []);
       this.#tracks = new Map(tracks.map((track) => [track.kind, track]));
     }
+    this.#isBySsrc = isBySsrc(options);
     const carriesMetadata = this.carriesMetadata(options);
     for (const track of this.#tracks.values()) {
       const isVideo = track.kind === 'video';
@@ -181,7 +183,19 @@ export class Publish extends Connection<PublishOptions> {
 
   protected override opening(): void {}
 
-  protected override opened(): void {}
+  protected override opened(peer: Peer): void {
+    const sender = peer.getSenders().find(({ track }) => track?.kind === 'video');
+    if (!this.#isBySsrc || !sender) return;
+    // The encodings of a SIM group were scaled by older Chromium by itself; now all are as large as the track.
+    const parameters = sender.getParameters();
+    const { encodings } = parameters;
+    if (encodings?.length !== SIMULCAST.length) return;
+    for (const [at, encoding] of encodings.entries()) {
+      encoding.scaleResolutionDownBy = SIMULCAST[at]?.scaleResolutionDownBy ?? 1;
+    }
+    // Refused only when the connection is being closed.
+    sender.setParameters(parameters).catch(() => undefined);
+  }
 
   protected override closing(peer: Peer): void {
     // A track that was replaced on `webRTCPeer` is sent by the next connection too.
@@ -206,7 +220,7 @@ export class Publish extends Connection<PublishOptions> {
 
 /** `SIM` groups are a habit of Chromium, and of its encoders for these two. */
 function isBySsrc({ simulcast, codec }: PublishOptions): boolean {
-  const isChromium = /\bChrom(e|ium)\//.test(globalThis.navigator?.userAgent ?? '');
+  const isChromium = /Chrom(e|ium)\//.test(globalThis.navigator?.userAgent ?? '');
   return simulcast === 'ssrc' && isChromium && (codec ?? 'h264').match(/^(h264|vp8)$/) !== null;
 }
 

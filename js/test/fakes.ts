@@ -177,6 +177,9 @@ export interface FakeTransceiver {
     track: FakeTrack | null;
     replaceTrack(track: FakeTrack): Promise<void>;
     transform?: FakeScriptTransform;
+    parameters: { encodings: { scaleResolutionDownBy?: number }[] };
+    getParameters(): FakeTransceiver['sender']['parameters'];
+    setParameters(parameters: FakeTransceiver['sender']['parameters']): Promise<void>;
   };
   receiver: { track: FakeTrack; transform?: FakeScriptTransform };
   getHeaderExtensionsToNegotiate?(): HeaderExtension[];
@@ -276,6 +279,11 @@ export class FakePeer {
         track: isKind ? null : trackOrKind,
         async replaceTrack(track) {
           transceiver.sender.track = track;
+        },
+        parameters: { encodings: FakePeer.ssrcs ? [{}, {}, {}] : [{}] },
+        getParameters: () => structuredClone(transceiver.sender.parameters),
+        async setParameters(parameters) {
+          transceiver.sender.parameters = parameters;
         },
       },
       receiver: {

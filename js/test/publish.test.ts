@@ -202,6 +202,8 @@ describe('simulcast', () => {
     expect(encodings()).toBeUndefined();
     expect(command()?.sdp).toMatch(/a=ssrc-group:SIM \d+ \d+ \d+/);
     expect(FakePeer.last.localDescription?.sdp).toBe(command()?.sdp);
+    const sent = FakePeer.last.transceivers[1]?.sender.parameters.encodings;
+    expect(sent?.map(({ scaleResolutionDownBy }) => scaleResolutionDownBy)).toEqual([4, 2, 1]);
   });
 
   it.each([
