@@ -1,23 +1,36 @@
 import type { DirectorReply, TokenGenerator } from './director.js';
 import { Emitter } from './emitter.js';
 import { asError, FetchError, OptionError, SignalingError, StateError } from './errors.js';
+import { transformConfiguration } from './frames.js';
 import { type Claims, readClaims } from './jwt.js';
-import { Peer } from './peer.js';
+import { type OfferedExtension, Peer, type PeerConfiguration } from './peer.js';
+import type { FrameMetadata } from './sei.js';
 import { type BroadcastEvent, Signal } from './signal.js';
 
 export interface CommonOptions {
   /** Passed to the browser, `encodedInsertableStreams` included. Named ICE servers of the director come first. */
-  peerConfig?: RTCConfiguration & { encodedInsertableStreams?: boolean };
+  peerConfig?: PeerConfiguration;
   disableVideo?: boolean;
   disableAudio?: boolean;
   /** Which events the server shall send. */
   events?: string[];
-  /** Offers the capture time header extension where the browser knows it. */
+  /** Offers the header extension that tells when a picture was captured. */
   absCaptureTime?: boolean;
-  /** Offers the AV1 dependency descriptor where the browser knows it. */
+  /**
+   * Offers the header extension that describes the layers of AV1. Without it a viewer gets all of them or none;
+   * so viewers offer it unless this is `false`, where the browser can. Publishers do with `scalabilityMode`.
+   */
   dependencyDescriptor?: boolean;
+  /** Data inside the frames of H264 video: sends it with `sendMetadata()`, receives it with the event `metadata`. */
+  metadata?: boolean;
   /** Options of other clients and of later versions are accepted and have no effect. */
   [option: string]: unknown;
+}
+
+/** Data that came with a frame, and the track of the frame. */
+export interface MetadataEvent extends FrameMetadata {
+  mid: string | null;
+  track: MediaStreamTrack;
 }
 
 export interface ConnectionEvents {
@@ -26,6 +39,8 @@ export interface ConnectionEvents {
   /** An event of the server. */
   broadcastEvent: BroadcastEvent;
   connectionStateChange: RTCPeerConnectionState;
+  /** Data that came inside a frame, to viewers with `metadata: true`. */
+  metadata: MetadataEvent;
   /** An attempt starts; `timeout` is how many milliseconds pass before the next one if it fails. */
   reconnect: { timeout: number; error: Error };
   /** Reconnection ended for good, for example because the token is no longer accepted. */
@@ -39,13 +54,15 @@ const LONGEST_DELAY_MS = 32_000;
 const DISCONNECTED_MS = 1_500;
 
 const ABS_CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
-const DEPENDENCY_DESCRIPTOR =
+export const DEPENDENCY_DESCRIPTOR =
   'https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension';
 
 /** What one attempt to connect holds, from its first request to its end. */
 class Link {
   peer: Peer | undefined;
   signal: Signal | undefined;
+  /** What the server said besides its SDP. */
+  reply: Readonly<Record<string, unknown>> = {};
   /** The peer connection was up at least once. */
   reached = false;
   /** What broke before the attempt was complete. */
@@ -188,13 +205,21 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
     return this.#state.name === 'connected' ? this.#state.link.peer : undefined;
   }
 
-  protected offerExtensions(peer: Peer, options: Options): void {
-    for (const transceiver of peer.getTransceivers()) {
-      if (options.absCaptureTime) peer.offerExtension(transceiver, ABS_CAPTURE_TIME);
-      if (options.dependencyDescriptor) peer.offerExtension(transceiver, DEPENDENCY_DESCRIPTOR);
-    }
+  protected extensions(options: Options): OfferedExtension[] {
+    return [
+      ...(options.absCaptureTime ? [{ uri: ABS_CAPTURE_TIME, insists: true }] : []),
+      ...(options.dependencyDescriptor ? [{ uri: DEPENDENCY_DESCRIPTOR, insists: true }] : []),
+    ];
   }
 
+  /** A name that the server gave to the present connection. */
+  protected replied(key: string): string | undefined {
+    const value = this.#link?.reply[key];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  /** Whether the frames of this connection carry metadata. */
+  protected abstract carriesMetadata(options: Options): boolean;
   /** @throws {OptionError} when the options cannot work. */
   protected abstract check(options: Options): void;
   /** @throws {OptionError} when the token does not allow what the options ask for. */
@@ -248,16 +273,16 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
     this.checkClaims(claims, options);
     this.opening(again);
     const peer = new Peer(
-      configurationOf(options, reply),
+      configurationOf(options, reply, this.carriesMetadata(options)),
       {
         stateChanged: (state) => this.#stateChanged(link, state),
         tracked: (event) => this.tracked(event),
       },
       (sdp) => this.mungeOffer(sdp, options),
+      this.extensions(options),
     );
     link.peer = peer;
     this.addMedia(peer, options);
-    this.offerExtensions(peer, options);
     // The socket opens while the browser makes the offer.
     const signal = new Signal(`${url}${url.includes('?') ? '&' : '?'}token=${reply.jwt}`, {
       event: (event) => this.signalled(event),
@@ -267,8 +292,12 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
     const exchange = async (offer: string): Promise<string> => {
       const { name, data } = this.command(offer, claims.streamName, options);
       await signal.opened;
-      const answer = (await signal.request(name, data)) as { sdp?: unknown } | null | undefined;
+      const answer = (await signal.request(name, data)) as
+        | Record<string, unknown>
+        | null
+        | undefined;
       if (typeof answer?.sdp !== 'string') throw new SignalingError(`${name} brought no answer`);
+      link.reply = answer;
       return this.mungeAnswer(answer.sdp, options);
     };
     await link.guard(peer.negotiate(exchange));
@@ -350,9 +379,14 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
 }
 
 /** The director's ICE servers count, but an empty list of them does not take the application's away. */
-function configurationOf(options: CommonOptions, reply: DirectorReply): RTCConfiguration {
+function configurationOf(
+  options: CommonOptions,
+  reply: DirectorReply,
+  carriesMetadata: boolean,
+): PeerConfiguration {
   const given = reply.iceServers;
-  const configuration = { ...options.peerConfig };
+  const frames = carriesMetadata ? transformConfiguration() : {};
+  const configuration = { ...options.peerConfig, ...frames };
   return Array.isArray(given) && given.length > 0
     ? { ...configuration, iceServers: given }
     : configuration;

@@ -1,5 +1,10 @@
 /** Client of a Rostra server: publish to streams, watch them, choose among their sources. */
-export type { CommonOptions, ConnectionEvents, ConnectionState } from './connection.js';
+export type {
+  CommonOptions,
+  ConnectionEvents,
+  ConnectionState,
+  MetadataEvent,
+} from './connection.js';
 export {
   Director,
   type DirectorReply,
@@ -14,9 +19,21 @@ export {
   StateError,
   type StateErrorCode,
 } from './errors.js';
-export type { Peer } from './peer.js';
+export {
+  type ActiveEncoding,
+  type LayerEntry,
+  type LayerFigures,
+  type LayersData,
+  layersOf,
+  type MediaLayers,
+  NO_LAYER,
+  type SelectedLayer,
+} from './layers.js';
+export type { Peer, PeerConfiguration } from './peer.js';
+export type { PicTimingTimeCode } from './pic-timing.js';
 export { Publish, type PublishOptions, type VideoCodec } from './publish.js';
 export type { Kind } from './sdp.js';
+export type { FrameMetadata } from './sei.js';
 export type { BroadcastEvent } from './signal.js';
 export { View, type ViewOptions } from './view.js';
 export type { LayerInfo, ProjectionMapping } from './wishes.js';

@@ -128,3 +128,61 @@ export function withVideoBandwidth(sdp: string, kbps: number): string {
   });
   return join({ ...description, sections });
 }
+
+/**
+ * Offers a header extension in every audio and video section that lacks it, before the others. Its id is
+ * the same everywhere, as BUNDLE demands (RFC 9143 §9.1): 1 to 14 while one is free, then 16 to 255.
+ */
+export function withExtension(sdp: string, uri: string): string {
+  const description = split(sdp);
+  const lines = description.sections.flat().filter((line) => extensionOf(line) !== undefined);
+  const idOf = (line: string) => Number(/^a=extmap:(\d+)/.exec(line)?.[1]);
+  const taken = new Set(lines.map(idOf));
+  const known = lines.find((line) => extensionOf(line) === uri);
+  const free = Array.from({ length: 255 }, (_, at) => at + 1).find(
+    (id) => id !== 15 && !taken.has(id),
+  );
+  const id = known === undefined ? free : idOf(known);
+  if (id === undefined) return sdp;
+  const sections = description.sections.map((section) => {
+    const isMedia = kindOf(section) === 'audio' || kindOf(section) === 'video';
+    if (!isMedia || section.some((line) => extensionOf(line) === uri)) return section;
+    const first = section.findIndex((line) => extensionOf(line) !== undefined);
+    return section.toSpliced(first < 0 ? section.length : first, 0, `a=extmap:${id} ${uri}`);
+  });
+  return join({ ...description, sections });
+}
+
+/**
+ * Makes the first video section offer three encodings by SSRC: a `SIM` group, the smallest first. It is what
+ * Chromium understood before RIDs, and still does. A section that has a group already, or no SSRC, stays.
+ */
+export function withSsrcSimulcast(sdp: string): string {
+  const description = split(sdp);
+  const at = description.sections.findIndex((section) => kindOf(section) === 'video');
+  const section = description.sections[at];
+  const pair = section?.find((line) => line.startsWith('a=ssrc-group:FID '));
+  const primary = pair?.split(' ')[1];
+  const hasGroup = section?.some((line) => line.startsWith('a=ssrc-group:SIM '));
+  if (!section || !primary || hasGroup) return sdp;
+  const taken = new Set(sdp.match(/(?<=^a=ssrc:)\d+/gm));
+  const ssrcs: string[] = [];
+  // Near the primary, so that every further offer of this connection names the same ones.
+  for (let ssrc = Number(primary); ssrcs.length < 4; ) {
+    ssrc = (ssrc % 0xffffffff) + 1;
+    if (!taken.has(String(ssrc))) ssrcs.push(String(ssrc));
+  }
+  const [middle, middleRepair, top, topRepair] = ssrcs;
+  const ofPrimary = `a=ssrc:${primary} `;
+  const attributes = section.filter((line) => line.startsWith(ofPrimary));
+  const linesOf = (ssrc: string) =>
+    attributes.map((line) => `a=ssrc:${ssrc} ${line.slice(ofPrimary.length)}`);
+  const added = [
+    ...ssrcs.flatMap(linesOf),
+    `a=ssrc-group:FID ${middle} ${middleRepair}`,
+    `a=ssrc-group:FID ${top} ${topRepair}`,
+    `a=ssrc-group:SIM ${primary} ${middle} ${top}`,
+  ];
+  const sections = description.sections.with(at, [...section, ...added]);
+  return join({ ...description, sections });
+}

@@ -1,8 +1,14 @@
-import { type CommonOptions, Connection, constructorArguments } from './connection.js';
+import {
+  type CommonOptions,
+  Connection,
+  constructorArguments,
+  DEPENDENCY_DESCRIPTOR,
+} from './connection.js';
 import type { TokenGenerator } from './director.js';
 import { OptionError, StateError } from './errors.js';
+import { canTransform } from './frames.js';
 import type { Claims } from './jwt.js';
-import type { Peer } from './peer.js';
+import type { OfferedExtension, Peer } from './peer.js';
 import { type Kind, withOpusParameter } from './sdp.js';
 import type { BroadcastEvent } from './signal.js';
 import { type LayerInfo, type ProjectionMapping, Wishes } from './wishes.js';
@@ -18,8 +24,14 @@ export interface ViewOptions extends CommonOptions {
   layer?: LayerInfo | null;
   /** Milliseconds. */
   forcePlayoutDelay?: { min: number; max: number };
-  abrConfiguration?: { strategy?: string; metadata?: { bitrate?: number } };
+  /** How the server chooses layers; `bitrate`, in bits per second, is what it assumes of the line at first. */
+  abrConfiguration?: {
+    strategy?: 'quality' | 'bandwidth' | 'performance' | (string & {});
+    metadata?: { bitrate?: number };
+  };
+  /** Changes layers less eagerly. */
   forceSmooth?: boolean;
+  /** Passed to the server as it is, for options that this client does not know. */
   customKeys?: Record<string, unknown>;
 }
 
@@ -52,6 +64,8 @@ export class View extends Connection<ViewOptions> {
   #elementIsFed = false;
   /** `active` events are subscribed to, so that a projection can wait for the one of its source. */
   #hearsActive = true;
+  /** Set when the frames are read for metadata; an application that reads them too looks after the audio. */
+  #listens: { readonly passesAudio: boolean } | undefined;
 
   constructor(
     tokenGenerator: TokenGenerator,
@@ -102,8 +116,9 @@ export class View extends Connection<ViewOptions> {
   /** Chooses the layer of the main picture; `{}` leaves it to the server. */
   async select(choice: LayerInfo | { layer?: LayerInfo } = {}): Promise<void> {
     const layer = 'layer' in choice ? (choice.layer ?? {}) : choice;
+    const peer = this.connectedPeer;
     await this.request('select', { layer });
-    this.#wishes.layer = layer as LayerInfo;
+    this.#wishes.selected(layer as LayerInfo, peer ? mainMid(peer, 'video') : null);
   }
 
   /**
@@ -115,12 +130,19 @@ export class View extends Connection<ViewOptions> {
     streams: readonly MediaStream[] = [],
   ): Promise<RTCRtpTransceiver> {
     const peer = this.#needPeer('addRemoteTrack');
-    const transceiver = await this.whileLinked(peer.addReceiver(kind));
+    const transceiver = await this.whileLinked(
+      peer.addReceiver(kind, (added) => this.#listen(peer, added, kind)),
+    );
     if (this.connectedPeer !== peer) throw new StateError('stopped', 'The connection was closed');
     const { track } = transceiver.receiver;
     for (const stream of streams) stream.addTrack(track);
     this.#added.push({ kind, streams, mid: transceiver.mid, track });
     return transceiver;
+  }
+
+  /** The server's name for the present connection. */
+  get subscriberId(): string | undefined {
+    return this.replied('subscriberId');
   }
 
   /** Also on `webRTCPeer`; a viewer that sends nothing has nothing to replace. */
@@ -137,11 +159,24 @@ export class View extends Connection<ViewOptions> {
   protected override checkClaims(_claims: Claims, _options: ViewOptions): void {}
 
   protected override addMedia(peer: Peer, options: ViewOptions): void {
-    if (!options.disableVideo) peer.addTransceiver('video', { direction: 'recvonly' });
+    this.#listens = this.carriesMetadata(options)
+      ? { passesAudio: !options.peerConfig?.encodedInsertableStreams }
+      : undefined;
+    const add = (kind: Kind) =>
+      this.#listen(peer, peer.addTransceiver(kind, { direction: 'recvonly' }), kind);
+    if (!options.disableVideo) add('video');
     const main = options.disableAudio ? 0 : 1;
-    for (let left = main + (options.multiplexedAudioTracks ?? 0); left > 0; left--) {
-      peer.addTransceiver('audio', { direction: 'recvonly' });
-    }
+    for (let left = main + (options.multiplexedAudioTracks ?? 0); left > 0; left--) add('audio');
+  }
+
+  protected override carriesMetadata(options: ViewOptions): boolean {
+    return options.metadata === true && !options.disableVideo && canTransform();
+  }
+
+  protected override extensions(options: ViewOptions): OfferedExtension[] {
+    const asked = super.extensions(options);
+    if (options.dependencyDescriptor !== undefined) return asked;
+    return [...asked, { uri: DEPENDENCY_DESCRIPTOR, insists: false }];
   }
 
   protected override mungeOffer(sdp: string): string {
@@ -181,7 +216,9 @@ export class View extends Connection<ViewOptions> {
   protected override opened(peer: Peer): void {
     // All are queued at once, before anything that the application adds: so they get the mids they had.
     const restored = this.#added.map(async (added) => {
-      const transceiver = await peer.addReceiver(added.kind);
+      const transceiver = await peer.addReceiver(added.kind, (one) =>
+        this.#listen(peer, one, added.kind),
+      );
       const { track } = transceiver.receiver;
       for (const stream of added.streams) {
         stream.removeTrack(added.track);
@@ -222,6 +259,17 @@ export class View extends Connection<ViewOptions> {
     const peer = this.connectedPeer;
     if (!peer) throw new StateError('not_connected', `${call} needs a connection`);
     return peer;
+  }
+
+  /** Reads the metadata of a new receiver, if this view asked for it. */
+  #listen(peer: Peer, transceiver: RTCRtpTransceiver, kind: Kind): void {
+    if (!this.#listens) return;
+    if (kind === 'video') {
+      peer.readMetadata(transceiver, (metadata) => {
+        const { mid, receiver } = transceiver;
+        this.emit('metadata', { mid, track: receiver.track, ...metadata });
+      });
+    } else if (this.#listens.passesAudio) peer.passFrames(transceiver);
   }
 
   #openGate(): void {

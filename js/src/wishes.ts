@@ -55,9 +55,14 @@ export class Wishes {
   /** The added tracks exist on this connection, so their mids can be named. */
   isReady = false;
 
-  set layer(layer: LayerInfo) {
+  /** The layer of the main picture, whose mid it is. */
+  selected(layer: LayerInfo, mainMid: string | null): void {
     this.#layer = layer;
     this.#layerIsUnsaid = false;
+    // A projection asked for earlier is repeated later, and must not bring its own layer back.
+    const wish = this.#wishes.get(mainMid ?? '');
+    if (mainMid === null || wish?.name !== 'show') return;
+    this.#wishes.set(mainMid, { ...wish, entry: { ...wish.entry, layer } });
   }
 
   projected(

@@ -80,7 +80,8 @@ export class FakeSocket {
     this.sent.push(command);
     if (FakeSocket.behaviour !== 'answers') return;
     const isSetup = command.name === 'view' || command.name === 'publish';
-    const data = isSetup ? { sdp: answerTo(String(command.data?.sdp)) } : undefined;
+    const ids = { publisherId: 'id-of-publish', subscriberId: 'id-of-view' };
+    const data = isSetup ? { sdp: answerTo(String(command.data?.sdp)), ...ids } : undefined;
     queueMicrotask(() => this.say({ type: 'response', transId: command.transId, data }));
   }
 
@@ -172,12 +173,74 @@ export interface FakeTransceiver {
   direction: string;
   kind: 'audio' | 'video';
   init: RTCRtpTransceiverInit;
-  sender: { track: FakeTrack | null; replaceTrack(track: FakeTrack): Promise<void> };
-  receiver: { track: FakeTrack };
+  sender: {
+    track: FakeTrack | null;
+    replaceTrack(track: FakeTrack): Promise<void>;
+    transform?: FakeScriptTransform;
+    parameters: { encodings: { scaleResolutionDownBy?: number }[] };
+    getParameters(): FakeTransceiver['sender']['parameters'];
+    setParameters(parameters: FakeTransceiver['sender']['parameters']): Promise<void>;
+  };
+  receiver: { track: FakeTrack; transform?: FakeScriptTransform };
+  getHeaderExtensionsToNegotiate?(): HeaderExtension[];
+  setHeaderExtensionsToNegotiate?(list: HeaderExtension[]): void;
+}
+
+interface HeaderExtension {
+  uri: string;
+  direction: string;
+}
+
+/** Stands for the frames of one sender or receiver. */
+export class FakeScriptTransform {
+  /** What the page told the worker. */
+  readonly posted: unknown[] = [];
+  constructor(
+    _worker: FakeWorker,
+    readonly options: { direction: 'send' | 'receive'; port: FakePort },
+  ) {
+    options.port.onmessage = ({ data }) => this.posted.push(data);
+  }
+}
+
+export class FakeWorker {
+  static running = 0;
+  constructor() {
+    FakeWorker.running++;
+  }
+  terminate(): void {
+    FakeWorker.running--;
+  }
+}
+
+/** One end of a channel that delivers at once. */
+class FakePort {
+  other: FakePort | undefined;
+  onmessage: ((event: { data: unknown }) => void) | null = null;
+  postMessage(data: unknown): void {
+    this.other?.onmessage?.({ data });
+  }
+  close(): void {
+    if (this.other) this.other.other = undefined;
+    this.other = undefined;
+  }
+}
+
+export class FakeChannel {
+  readonly port1 = new FakePort();
+  readonly port2 = new FakePort();
+  constructor() {
+    this.port1.other = this.port2;
+    this.port2.other = this.port1;
+  }
 }
 
 export class FakePeer {
   static all: FakePeer[] = [];
+  /** Offers name SSRCs, as Chromium's do. */
+  static ssrcs = false;
+  /** Of a browser that has the standard way to ask for header extensions; the URIs that it knows. */
+  static knownExtensions: string[] | undefined;
   static hangs: 'createOffer' | 'setLocalDescription' | 'setRemoteDescription' | undefined;
   static get last(): FakePeer {
     const peer = FakePeer.all.at(-1);
@@ -217,11 +280,23 @@ export class FakePeer {
         async replaceTrack(track) {
           transceiver.sender.track = track;
         },
+        parameters: { encodings: FakePeer.ssrcs ? [{}, {}, {}] : [{}] },
+        getParameters: () => structuredClone(transceiver.sender.parameters),
+        async setParameters(parameters) {
+          transceiver.sender.parameters = parameters;
+        },
       },
       receiver: {
         track: new FakeTrack(kind, `remote-${FakePeer.all.length}-${this.transceivers.length}`),
       },
     };
+    let extensions = FakePeer.knownExtensions?.map((uri) => ({ uri, direction: 'stopped' }));
+    if (extensions) {
+      transceiver.getHeaderExtensionsToNegotiate = () => extensions ?? [];
+      transceiver.setHeaderExtensionsToNegotiate = (list) => {
+        extensions = list;
+      };
+    }
     this.transceivers.push(transceiver);
     return transceiver;
   }
@@ -249,6 +324,9 @@ export class FakePeer {
       'a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid',
       `a=${direction}`,
       ...(kind === 'video' ? VIDEO : AUDIO),
+      ...(FakePeer.ssrcs
+        ? [`a=ssrc-group:FID ${at * 10 + 1} ${at * 10 + 2}`, `a=ssrc:${at * 10 + 1} cname:x`]
+        : []),
     ]);
     const head = [
       'v=0',
@@ -341,10 +419,16 @@ export function install(): FakeServer {
   FakeSocket.behaviour = 'answers';
   FakePeer.all = [];
   FakePeer.hangs = undefined;
+  FakePeer.ssrcs = false;
+  FakePeer.knownExtensions = undefined;
   const server = new FakeServer();
   vi.stubGlobal('WebSocket', FakeSocket);
   vi.stubGlobal('RTCPeerConnection', FakePeer);
   vi.stubGlobal('fetch', server.fetch);
+  FakeWorker.running = 0;
+  vi.stubGlobal('RTCRtpScriptTransform', FakeScriptTransform);
+  vi.stubGlobal('Worker', FakeWorker);
+  vi.stubGlobal('MessageChannel', FakeChannel);
   return server;
 }
 

@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Director, OptionError, Publish, type PublishOptions } from '../src/index.js';
+import { Director, OptionError, Publish, type PublishOptions, StateError } from '../src/index.js';
+import { MetadataReader, TIMED_JSON } from '../src/sei.js';
 import {
   FakePeer,
   type FakeServer,
   FakeSocket,
   FakeStream,
   FakeTrack,
+  FakeWorker,
   granted,
   install,
   settle,
@@ -184,4 +186,130 @@ describe('while it is connected', () => {
     FakeSocket.last.event('viewercount', { viewercount: 2 });
     expect(heard).toEqual(['viewercount']);
   });
+});
+
+describe('simulcast', () => {
+  const CHROMIUM =
+    'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/147.0.0.0 Safari/537.36';
+  const encodings = () => FakePeer.last.transceivers[1]?.init.sendEncodings;
+  const start = (options: PublishOptions) =>
+    new Publish(token).connect({ mediaStream: camera(), ...options });
+
+  it('by SSRC is left to the offer in Chromium', async () => {
+    vi.stubGlobal('navigator', { userAgent: CHROMIUM });
+    FakePeer.ssrcs = true;
+    await start({ simulcast: 'ssrc', codec: 'vp8' });
+    expect(encodings()).toBeUndefined();
+    expect(command()?.sdp).toMatch(/a=ssrc-group:SIM \d+ \d+ \d+/);
+    expect(FakePeer.last.localDescription?.sdp).toBe(command()?.sdp);
+    const sent = FakePeer.last.transceivers[1]?.sender.parameters.encodings;
+    expect(sent?.map(({ scaleResolutionDownBy }) => scaleResolutionDownBy)).toEqual([4, 2, 1]);
+  });
+
+  it.each([
+    ['another browser', 'Mozilla/5.0 Gecko/20100101 Firefox/140.0', 'vp8'],
+    ['another codec', CHROMIUM, 'vp9'],
+  ] as const)('by SSRC is by RID for %s', async (_, userAgent, codec) => {
+    vi.stubGlobal('navigator', { userAgent });
+    FakePeer.ssrcs = true;
+    await start({ simulcast: 'ssrc', codec });
+    expect(encodings()?.map(({ rid }) => rid)).toEqual(['q', 'h', 'f']);
+    expect(command()?.sdp).not.toContain('SIM');
+  });
+
+  it('of VP9 is three encodings and not three layers of one', async () => {
+    await start({ simulcast: true, codec: 'vp9' });
+    expect(encodings()).toMatchObject(Array<object>(3).fill({ scalabilityMode: 'L1T1' }));
+    await start({ simulcast: 'rid', codec: 'vp8', scalabilityMode: 'L1T3' });
+    expect(encodings()).toMatchObject(Array<object>(3).fill({ scalabilityMode: 'L1T3' }));
+  });
+});
+
+describe('header extensions', () => {
+  it('are written into the offer where the browser has no way to ask for them', async () => {
+    await new Publish(token).connect({
+      mediaStream: camera(),
+      absCaptureTime: true,
+      dependencyDescriptor: true,
+    });
+    expect(command()?.sdp).toEqual(expect.stringMatching(/(extmap:\d+ \S+abs-capture-time.*){2}/s));
+    expect(command()?.sdp).toEqual(expect.stringMatching(/(extmap:\d+ \S+dependency-desc.*){2}/s));
+  });
+
+  it('are asked for where there is a way, and the offer stays as it is', async () => {
+    FakePeer.knownExtensions = [
+      'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time',
+      'urn:other',
+    ];
+    await new Publish(token).connect({ mediaStream: camera(), absCaptureTime: true });
+    expect(FakePeer.last.transceivers[0]?.getHeaderExtensionsToNegotiate?.()).toEqual([
+      { uri: FakePeer.knownExtensions[0], direction: 'sendrecv' },
+      { uri: 'urn:other', direction: 'stopped' },
+    ]);
+    expect(command()?.sdp).not.toContain('abs-capture-time');
+  });
+});
+
+describe('sendMetadata', () => {
+  const transform = () => FakePeer.last.transceivers[1]?.sender.transform;
+  const start = async (options: PublishOptions = { metadata: true }) => {
+    const publish = new Publish(token);
+    await publish.connect({ mediaStream: camera(), ...options });
+    FakePeer.last.become('connected');
+    return publish;
+  };
+
+  it('hands a unit to the frames of the video, and of it alone', async () => {
+    const publish = await start();
+    publish.sendMetadata({ goal: 1 });
+    expect(transform()?.posted).toHaveLength(1);
+    const unit = transform()?.posted[0] as Uint8Array;
+    expect(new MetadataReader().read(unit)).toEqual([
+      { uuid: TIMED_JSON, timecode: new Date(Date.now()), unregistered: { goal: 1 } },
+    ]);
+    expect(FakePeer.last.transceivers[0]?.sender.transform).toBeUndefined();
+  });
+
+  it('goes on after a reconnection, with one worker', async () => {
+    const publish = await start();
+    FakePeer.last.become('failed');
+    expect(() => publish.sendMetadata(1)).toThrow(StateError);
+    await settle();
+    publish.sendMetadata(2);
+    expect(FakePeer.all).toHaveLength(2);
+    expect(transform()?.posted).toHaveLength(1);
+    expect(FakeWorker.running).toBe(1);
+    publish.stop();
+    expect(FakeWorker.running).toBe(0);
+  });
+
+  it.each([
+    ['without the option', {}],
+    ['with another codec', { metadata: true, codec: 'vp8' }],
+    ['without video', { metadata: true, disableVideo: true }],
+  ] as [string, PublishOptions][])('is refused %s, and no frame is touched', async (_, options) => {
+    const publish = await start(options);
+    expect(() => publish.sendMetadata(1)).toThrow(OptionError);
+    expect(transform()).toBeUndefined();
+  });
+
+  it('refuses what is no JSON, and a name that is no UUID', async () => {
+    const publish = await start();
+    const round: Record<string, unknown> = {};
+    round.self = round;
+    for (const value of [undefined, () => 1, 1n, round]) {
+      expect(() => publish.sendMetadata(value)).toThrow(OptionError);
+    }
+    expect(() => publish.sendMetadata(1, 'goal')).toThrow('Not a UUID: goal');
+    expect(transform()?.posted).toEqual([]);
+  });
+});
+
+it('tells the name that the server gave it', async () => {
+  const publish = new Publish(token);
+  expect(publish.publisherId).toBeUndefined();
+  await publish.connect({ mediaStream: camera() });
+  expect(publish.publisherId).toBe('id-of-publish');
+  publish.stop();
+  expect(publish.publisherId).toBeUndefined();
 });

@@ -313,6 +313,42 @@ describe('project, unproject, select', () => {
     expect(dataOf('project')).toHaveLength(2);
   });
 
+  it('keep their layer and their promotion over a reconnection', async () => {
+    const view = await connected();
+    FakeSocket.last.event('active', cam2);
+    const entry = { encodingId: '1', simulcastIdx: 1, spatialLayerId: 255, bitrate: 640_000 };
+    const mapping = { media: 'video', mediaId: '0', layer: entry, promote: true } as const;
+    await view.project('cam2', [mapping]);
+    await outage();
+    FakeSocket.last.event('active', cam2);
+    await settle();
+    expect(dataOf('project')).toEqual([{ sourceId: 'cam2', mapping: [mapping] }]);
+  });
+
+  it('take the layer of a select that came after them', async () => {
+    const view = await connected();
+    FakeSocket.last.event('active', cam2);
+    await view.addRemoteTrack('video');
+    const layer = { encodingId: '1' };
+    await view.project('cam2', [
+      { media: 'video', mediaId: '0', layer, promote: true },
+      { media: 'video', mediaId: '2', layer },
+    ]);
+    await view.select({});
+    await outage();
+    FakeSocket.last.event('active', cam2);
+    await settle();
+    expect(dataOf('project')).toEqual([
+      {
+        sourceId: 'cam2',
+        mapping: [
+          { media: 'video', mediaId: '0', layer: {}, promote: true },
+          { media: 'video', mediaId: '2', layer },
+        ],
+      },
+    ]);
+  });
+
   it('are asked for again only as they were last', async () => {
     const view = await connected();
     FakeSocket.last.event('active', main);
@@ -393,4 +429,66 @@ describe('project, unproject, select', () => {
     await settle();
     expect(dataOf('project')).toEqual([]);
   });
+});
+
+describe('metadata', () => {
+  const receiverOf = (mid: number) => FakePeer.last.transceivers[mid]?.receiver;
+
+  it('of a frame comes with the track that it belongs to', async () => {
+    const view = await connected({ metadata: true });
+    await view.addRemoteTrack('video');
+    const heard: unknown[] = [];
+    view.on('metadata', (event) => heard.push(event));
+    receiverOf(2)?.transform?.options.port.postMessage({ uuid: 'x', unregistered: { a: 1 } });
+    expect(heard).toEqual([
+      { mid: '2', track: receiverOf(2)?.track, uuid: 'x', unregistered: { a: 1 } },
+    ]);
+    expect(receiverOf(0)?.transform).toBeDefined();
+    expect(receiverOf(1)?.transform).toBeUndefined();
+  });
+
+  it('is read after a reconnection too', async () => {
+    const view = await connected({ metadata: true });
+    await view.addRemoteTrack('video');
+    await outage();
+    await settle();
+    const heard: unknown[] = [];
+    view.on('metadata', ({ mid }) => heard.push(mid));
+    for (const mid of [0, 2]) receiverOf(mid)?.transform?.options.port.postMessage({});
+    expect(heard).toEqual(['0', '2']);
+  });
+
+  it('is not read unless it is asked for', async () => {
+    await connected();
+    expect(receiverOf(0)?.transform).toBeUndefined();
+  });
+});
+
+describe('header extensions', () => {
+  const DESCRIPTOR =
+    'https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension';
+  const directions = () =>
+    FakePeer.last.transceivers.map(
+      (one) => one.getHeaderExtensionsToNegotiate?.()[0]?.direction ?? 'none',
+    );
+
+  it('that describe layers are asked for, for added tracks too', async () => {
+    FakePeer.knownExtensions = [DESCRIPTOR];
+    const view = await connected();
+    await view.addRemoteTrack('video');
+    expect(directions()).toEqual(['sendrecv', 'sendrecv', 'sendrecv']);
+    await connected({ dependencyDescriptor: false });
+    expect(directions()).toEqual(['stopped', 'stopped']);
+  });
+
+  it('that describe layers are forced into an offer only when the application says so', async () => {
+    await connected();
+    expect(dataOf('view')[0]?.sdp).not.toContain(DESCRIPTOR);
+    await connected({ dependencyDescriptor: true });
+    expect(dataOf('view')[0]?.sdp).toContain(DESCRIPTOR);
+  });
+});
+
+it('tells the name that the server gave it', async () => {
+  expect((await connected()).subscriberId).toBe('id-of-view');
 });
