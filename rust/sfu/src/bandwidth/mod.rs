@@ -21,6 +21,7 @@ pub(crate) use delay::{Delay, Usage};
 pub use probe::{Probe, ProbeId};
 pub(crate) use queueing::Queueing;
 pub(crate) use rate::Rate;
+pub(crate) use window::Throughput;
 
 use crate::receive::rate::Rate as SentRate;
 use crate::rtp::rtcp::TransportCc;
@@ -28,7 +29,7 @@ use crate::time::Time;
 use history::History;
 use loss::{Loss, Verdict};
 use probe::{Prober, Situation};
-use window::{Lowest, Throughput};
+use window::Lowest;
 
 /// Round trip until one is known.
 const DEFAULT_RTT: Duration = Duration::from_millis(100);

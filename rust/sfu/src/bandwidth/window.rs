@@ -54,7 +54,7 @@ const BUCKETS: i64 = 32;
 
 /// What arrived, in buckets of 20 ms of the receiver's clock. 640 ms in all.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Throughput {
+pub(crate) struct Throughput {
     buckets: [u32; BUCKETS as usize],
     /// The bucket of the newest arrival, counted from the receiver's epoch, and the first one of all.
     newest: Option<(i64, i64)>,

@@ -1,4 +1,4 @@
-//! RTCP to the publisher: receiver reports, NACK, PLI, transport-cc (RFC 3550 §6, RFC 4585).
+//! RTCP to the publisher: receiver reports, NACK, PLI, transport-cc or REMB (RFC 3550 §6, RFC 4585).
 
 use crate::receive::receiver::{PolledRtcp, REPORT_INTERVAL, Receiver, earliest};
 use crate::receive::track::Tracks;
@@ -34,7 +34,8 @@ impl Receiver {
             .streams
             .iter()
             .map(|stream| stream.due())
-            .fold(earliest(self.report_due, self.transport_cc.due()), earliest);
+            .chain([self.report_due, self.transport_cc.due()])
+            .fold(self.remb.as_ref().and_then(|estimate| estimate.due()), earliest);
         PolledRtcp::default()
     }
 
@@ -47,6 +48,22 @@ impl Receiver {
                 Wrote::All => {}
                 Wrote::Part | Wrote::NoRoom => return Err(Full),
             }
+        }
+        self.write_estimate(now, out)
+    }
+
+    /// The publisher shares the estimate among all that it sends; one of its sources stands for them.
+    fn write_estimate(&mut self, now: Time, out: &mut RtcpWriter<'_>) -> Result<(), Full> {
+        let due = self.remb.as_ref().and_then(|estimate| estimate.due());
+        if due.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        self.lead(out)?;
+        if out.room() < ESTIMATE {
+            return Err(Full);
+        }
+        if let Some(estimate) = &mut self.remb {
+            out.remb(self.our_ssrc, estimate.tell(now), &[self.last_ssrc]);
         }
         Ok(())
     }
@@ -63,6 +80,9 @@ impl Receiver {
             return Err(Full);
         }
         self.blocks.clear();
+        if from == 0 {
+            self.fraction_lost = 0;
+        }
         let mut next = from;
         let mut flowing = false;
         for stream in self.streams.iter_mut().skip(from) {
@@ -77,7 +97,9 @@ impl Receiver {
             if let (Some(ssrc), Some(reception)) = (stream.ssrc, &mut stream.reception)
                 && reception.is_new()
             {
-                self.blocks.push(reception.block(now, ssrc));
+                let block = reception.block(now, ssrc);
+                self.fraction_lost = self.fraction_lost.max(block.fraction_lost);
+                self.blocks.push(block);
             }
         }
         if !self.blocks.is_empty() {
@@ -141,6 +163,9 @@ impl Receiver {
     /// Let go of what fits into no datagram, lest it is tried for ever.
     fn skip(&mut self, now: Time) {
         self.transport_cc.skip();
+        if let Some(estimate) = &mut self.remb {
+            estimate.tell(now);
+        }
         self.report_from = None;
         for stream in &mut self.streams {
             stream.nack.asked(now, &self.rtt);
@@ -153,5 +178,7 @@ impl Receiver {
 
 /// Header and SSRC of the reporter.
 const EMPTY_REPORT: usize = 8;
+/// An estimate that names one source.
+const ESTIMATE: usize = 24;
 /// One report block.
 const BLOCK: usize = 24;

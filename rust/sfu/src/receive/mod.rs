@@ -11,6 +11,7 @@ pub mod key_frame;
 pub mod nack;
 pub mod rate;
 pub mod receiver;
+mod remb;
 pub mod reports;
 pub mod rtx;
 pub mod sequence;

@@ -24,24 +24,37 @@ const MAX_RTT: Duration = Duration::from_millis(500);
 /// Round-trip time to the publisher, from requests and what they brought. Its reports say nothing of it, as we send it no
 /// media.
 #[derive(Clone, Copy, Debug)]
-pub struct Rtt(Duration);
+pub struct Rtt {
+    smoothed: Duration,
+    /// Before, it is a guess.
+    sampled: bool,
+}
 
 impl Default for Rtt {
     fn default() -> Self {
-        Self(INITIAL_RTT)
+        Self {
+            smoothed: INITIAL_RTT,
+            sampled: false,
+        }
     }
 }
 
 impl Rtt {
     /// Smoothed as in RFC 6298 §2.
     pub fn sample(&mut self, sample: Duration) {
-        self.0 = (self.0 * 7 + sample.min(MAX_RTT)) / 8;
+        self.smoothed = (self.smoothed * 7 + sample.min(MAX_RTT)) / 8;
+        self.sampled = true;
+    }
+
+    /// What is known; nothing before something was asked for and came.
+    pub fn known(&self) -> Option<Duration> {
+        self.sampled.then_some(self.smoothed)
     }
 
     /// Between one request and the next for the same packet. It grows by a quarter of a round trip with every try, so that ten
     /// tries outlast an outage of several round trips.
     fn spacing(&self, tries: u32) -> Duration {
-        let spacing = self.0.max(MIN_SPACING);
+        let spacing = self.smoothed.max(MIN_SPACING);
         spacing + spacing * tries.saturating_sub(1) / 4
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::codec::{PictureIds, parse};
-use crate::command::{Codec, Kind, ReceiveSpec};
+use crate::command::{Codec, ExtensionKind, Kind, ReceiveSpec};
 use crate::encoding::EncodingKey;
 use crate::ids::Ssrc;
 use crate::meta::{Detail, PacketMeta};
@@ -14,6 +14,7 @@ use crate::receive::clock::{PublisherClock, Timeline, ntp_micros};
 use crate::receive::demux::{Demux, Route};
 use crate::receive::key_frame::{Jitter, KeyFrameRequests};
 use crate::receive::nack::{Arrival, NackList, Rtt};
+use crate::receive::remb::Estimate;
 use crate::receive::reports::Reception;
 use crate::receive::rtx;
 use crate::receive::sequence::{Sequence, Step};
@@ -130,6 +131,10 @@ pub struct Receiver {
     pub(super) rtt: Rtt,
     pub(super) jitter: Jitter,
     pub(super) transport_cc: TransportCcRecorder,
+    /// For publishers whose only feedback of this kind it is.
+    pub(super) remb: Option<Box<Estimate>>,
+    /// Worst fraction lost of the last report, 1/256.
+    pub(super) fraction_lost: u8,
     /// Of the last packet: transport-cc feedback names one of the transport's sources, no matter which.
     pub(super) last_ssrc: Ssrc,
     pub(super) report_due: Option<Time>,
@@ -167,6 +172,10 @@ impl Receiver {
             rtt: Rtt::default(),
             jitter: Jitter::new(u64::from(our_ssrc.0)),
             transport_cc: TransportCcRecorder::default(),
+            // The answer accepts goog-remb where it does not accept transport-cc.
+            remb: (map.has(ExtensionKind::AbsSendTime) && !map.has(ExtensionKind::TransportCc))
+                .then(|| Box::new(Estimate::new())),
+            fraction_lost: 0,
             last_ssrc: our_ssrc,
             report_due: None,
             report_from: None,
@@ -191,6 +200,11 @@ impl Receiver {
             self.transport_cc.arrived(now, seq);
             self.last_ssrc = header.ssrc;
             self.wake = earliest(self.wake, self.transport_cc.due());
+        }
+        if let (Some(estimate), Some(sent)) = (&mut self.remb, extensions.abs_send_time) {
+            estimate.packet(now, sent, packet.len());
+            self.last_ssrc = header.ssrc;
+            self.wake = earliest(self.wake, estimate.due());
         }
         let payload = header.payload(packet)?;
         let route = self.demux.route(header.ssrc, &extensions, header.payload_type)?;
@@ -470,6 +484,16 @@ impl Receiver {
         }
         stream.key_frames.request(now, &mut self.jitter);
         self.wake = earliest(self.wake, stream.due());
+    }
+
+    /// Round trip to the publisher, by what was asked for again; `None` while nothing was.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.rtt.known()
+    }
+
+    /// What the publisher was told to have lost in the last second, 1/256: its worst encoding.
+    pub fn fraction_lost(&self) -> u8 {
+        self.fraction_lost
     }
 
     /// When [`Self::poll_rtcp`] wants to be called.

@@ -3,6 +3,7 @@
 mod feedback;
 mod picture_ids;
 mod recovery;
+mod remb;
 mod routing;
 mod timeline;
 mod tracks;

@@ -430,7 +430,7 @@ pub fn run(line: &Line, source: Source, seconds: u64, seed: u64) -> Outcome {
             let len = writer.len();
             feedback.push_back((now + line.delay_ms * 1_000, bytes[..len].to_vec()));
         }
-        if now % SECOND_US == 0 {
+        if now.is_multiple_of(SECOND_US) {
             estimator.report(time, 0, Some(Duration::from_millis(2 * line.delay_ms)));
         }
     }
