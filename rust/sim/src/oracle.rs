@@ -38,6 +38,7 @@ pub struct Screen {
     shown: Option<u32>,
     shown_at_us: u64,
     first: Option<u32>,
+    first_at_us: Option<u64>,
     /// Frames shown.
     pub shown_frames: u64,
     /// Frames skipped because they never became decodable.
@@ -99,6 +100,7 @@ impl Screen {
                 self.longest_gap_us = self.longest_gap_us.max(now_us - self.shown_at_us);
             }
             self.first.get_or_insert(number);
+            self.first_at_us.get_or_insert(now_us);
             self.shown = Some(number);
             self.shown_at_us = now_us;
             self.shown_frames += 1;
@@ -114,6 +116,11 @@ impl Screen {
     /// Number of the first frame shown.
     pub fn first(&self) -> Option<u32> {
         self.first
+    }
+
+    /// When the first frame was shown, microseconds.
+    pub fn first_at_us(&self) -> Option<u64> {
+        self.first_at_us
     }
 
     /// What is wrong with this run, in words; empty when nothing is.

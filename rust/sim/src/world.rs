@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use rostra_sfu::choice::{LayerChoice, Priority};
-use rostra_sfu::command::{Command, Event, Kind};
+use rostra_sfu::command::{Command, Event, Kind, TransportSpec};
 use rostra_sfu::ids::{Mid, TrackId, TransportId};
 use rostra_sfu::outbox::Outbox;
 use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
@@ -35,6 +35,8 @@ pub struct Scenario {
     pub link: LinkConfig,
     /// Pictures a second.
     pub fps: u64,
+    /// Viewers come one after the other within this time after the links became what they are, microseconds; 0: all are there before.
+    pub joining_us: u64,
 }
 
 /// What came of it.
@@ -52,8 +54,10 @@ pub struct Outcome {
     pub end_us: u64,
     /// Frames the publisher made.
     pub frames: u32,
-    /// Key frames the publisher was asked for.
-    pub key_frames_asked: u64,
+    /// When the publisher was asked for key frames, microseconds.
+    pub key_frames_asked: Vec<u64>,
+    /// From each viewer's first datagram to its first complete picture, microseconds; `None`: it never saw one.
+    pub first_pictures_us: Vec<Option<u64>>,
 }
 
 /// Everybody is connected by then; links are perfect before, so that the handshakes' own randomness leaves no trace.
@@ -70,6 +74,7 @@ enum Action {
     Frame,
     Audio,
     Impair,
+    Join(usize),
 }
 
 struct World {
@@ -89,14 +94,19 @@ struct World {
     audio_seq: u64,
     screens: Vec<Screen>,
     asked_at_us: Vec<u64>,
+    /// First datagram of each client.
+    began_us: Vec<Option<u64>>,
     heard: Vec<u64>,
     digest: DefaultHasher,
-    key_frames_asked: u64,
+    key_frames_asked: Vec<u64>,
+    /// Specifications of those who have not come yet.
+    specs: Vec<Option<TransportSpec>>,
     frames: u32,
     scenario: Scenario,
 }
 
 const PUBLISHER: usize = 0;
+const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
 
 /// Run a scenario to its end.
 ///
@@ -108,8 +118,25 @@ pub fn run(scenario: Scenario) -> Result<Outcome, Box<dyn Error>> {
     world.at(0, Action::Frame);
     world.at(0, Action::Audio);
     world.at(START_US, Action::Impair);
+    for client in 0..world.clients.len() {
+        let viewer = client as u64;
+        let at_us = match scenario.joining_us {
+            within if within > 0 && client != PUBLISHER => {
+                START_US + (viewer - 1) * within / u64::from(scenario.viewers)
+            }
+            _ => 0,
+        };
+        world.at(at_us, Action::Join(client));
+    }
     world.run_until(end_us);
+    let first_pictures_us = world
+        .screens
+        .iter()
+        .zip(world.began_us.iter().skip(1))
+        .map(|(screen, began)| Some(screen.first_at_us()? - (*began)?))
+        .collect();
     Ok(Outcome {
+        first_pictures_us,
         digest: world.digest.finish(),
         stats: world.shard.stats(),
         screens: world.screens,
@@ -128,13 +155,12 @@ impl World {
             address: SocketAddr::from(([10, 255, 0, 1], 8081)),
             sha256: certificate.sha256(),
         };
-        let mut shard = ShardCore::new(ShardConfig {
+        let shard = ShardCore::new(ShardConfig {
             dtls: DtlsConfig::new(base, &certificate)?,
             unix_at_base_us: 1_700_000_000_000_000,
             seed: scenario.seed,
         });
-        let tracks = [TrackId(1), TrackId(2)];
-        let mut clients = Vec::new();
+        let (mut clients, mut specs) = (Vec::new(), Vec::new());
         for number in 0..=scenario.viewers {
             let ssrc = 1000 + u32::from(number) * 10;
             let medias = vec![
@@ -151,30 +177,9 @@ impl World {
                     encodings: 1,
                 },
             ];
-            let published = (number == 0).then_some(tracks.as_slice());
+            let published = (number == 0).then_some(TRACKS.as_slice());
             let (client, spec) = Client::new(base, number, &server, medias, published);
-            let transport = TransportId(u64::from(number) + 1);
-            shard.command(
-                Time::ZERO,
-                Command::OpenTransport {
-                    transport,
-                    spec: Box::new(spec),
-                },
-            );
-            for (mid, track) in ["0", "1"].iter().zip(tracks).filter(|_| number > 0) {
-                if let Some(mid) = Mid::new(mid.as_bytes()) {
-                    shard.command(
-                        Time::ZERO,
-                        Command::BindSlot {
-                            transport,
-                            mid,
-                            track,
-                            choice: LayerChoice::default(),
-                            priority: Priority::default(),
-                        },
-                    );
-                }
-            }
+            specs.push(Some(spec));
             clients.push(client);
         }
         let count = clients.len();
@@ -187,7 +192,9 @@ impl World {
                 .collect(),
             up: (0..count).map(|n| link(n, 1)).collect(),
             down: (0..count).map(|n| link(n, 2)).collect(),
-            wake: vec![Some(0); count],
+            wake: vec![None; count],
+            began_us: vec![None; count],
+            specs,
             clients,
             shard,
             outbox: Outbox::default(),
@@ -202,7 +209,7 @@ impl World {
             asked_at_us: vec![0; count],
             heard: vec![0; usize::from(scenario.viewers)],
             digest: DefaultHasher::new(),
-            key_frames_asked: 0,
+            key_frames_asked: Vec::new(),
             frames: 0,
             scenario,
         })
@@ -215,9 +222,6 @@ impl World {
     }
 
     fn run_until(&mut self, end_us: u64) {
-        for client in 0..self.clients.len() {
-            self.at(0, Action::Wake(client));
-        }
         loop {
             let action = self.queue.peek().map(|Reverse((at, _))| *at);
             let shard = self.shard.next_timeout().map(|at| at.0);
@@ -261,6 +265,7 @@ impl World {
                     self.drain(now_us, client);
                 }
             }
+            Action::Join(client) => self.join(now_us, client),
             Action::Frame => self.frame(now_us),
             Action::Audio => {
                 let payload = [(self.audio_seq & 0xff) as u8; 80];
@@ -280,6 +285,31 @@ impl World {
                 }
             }
         }
+    }
+
+    fn join(&mut self, now_us: u64, client: usize) {
+        let transport = TransportId(client as u64 + 1);
+        let Some(spec) = self.specs[client].take() else {
+            return;
+        };
+        let spec = Box::new(spec);
+        self.shard
+            .command(Time(now_us), Command::OpenTransport { transport, spec });
+        for (mid, track) in ["0", "1"].iter().zip(TRACKS).filter(|_| client != PUBLISHER) {
+            if let Some(mid) = Mid::new(mid.as_bytes()) {
+                let bind = Command::BindSlot {
+                    transport,
+                    mid,
+                    track,
+                    choice: LayerChoice::default(),
+                    priority: Priority::default(),
+                };
+                self.shard.command(Time(now_us), bind);
+            }
+        }
+        self.transmit(now_us);
+        self.clients[client].timeout(now_us);
+        self.drain(now_us, client);
     }
 
     fn frame(&mut self, now_us: u64) {
@@ -304,7 +334,11 @@ impl World {
         } else {
             ASK_FIRST_US
         };
-        if screen.waiting_us(now_us) > patience_us && now_us - self.asked_at_us[client] > patience_us {
+        let Some(began_us) = self.began_us[client] else {
+            return;
+        };
+        let waiting_us = screen.waiting_us(now_us).min(now_us - began_us);
+        if waiting_us > patience_us && now_us - self.asked_at_us[client] > patience_us {
             self.asked_at_us[client] = now_us;
             self.clients[client].request_key_frame(now_us, 0);
         }
@@ -314,6 +348,9 @@ impl World {
         let mut sent = Vec::new();
         let mut heard = Vec::new();
         let next = self.clients[client].drain(|bytes| sent.push(bytes.to_vec()), |event| heard.push(event));
+        if !sent.is_empty() {
+            self.began_us[client].get_or_insert(now_us);
+        }
         for bytes in sent {
             let arrivals: Vec<_> = self.up[client].send(now_us, bytes.len()).collect();
             for at in arrivals {
@@ -336,7 +373,7 @@ impl World {
         match event {
             Heard::Connected => {}
             Heard::KeyFrameWanted(_) => {
-                self.key_frames_asked += 1;
+                self.key_frames_asked.push(now_us);
                 self.encoder.request_key_frame();
             }
             Heard::Rtp(packet) if client != PUBLISHER => {

@@ -27,6 +27,7 @@ fn acceptance(seed: u64) -> Scenario {
         seconds: 60,
         link: LOSSY,
         fps: 20,
+        joining_us: 0,
     }
 }
 

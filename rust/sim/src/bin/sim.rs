@@ -26,6 +26,7 @@ fn main() -> ExitCode {
                 ..LinkConfig::default()
             },
             fps: 20,
+            joining_us: 0,
         };
         match run(scenario) {
             Ok(outcome) => failed += u64::from(!report(seed, &outcome)),
@@ -68,7 +69,7 @@ fn report(seed: u64, outcome: &Outcome) -> bool {
         outcome.digest,
         gap_us / 1000,
         outcome.stats.retransmissions_out,
-        outcome.key_frames_asked,
+        outcome.key_frames_asked.len(),
         if verdicts.is_empty() { "" } else { "  FAILED" },
     );
     for verdict in verdicts.iter().take(5) {
