@@ -50,7 +50,7 @@ async def serve(config: Config, *, engine: Engine, store: Store, on_ready: Calla
     """
     _configure_logs(config.log_level)
     with _listener(config.http.listen) as listener:
-        hub = Hub(engine)
+        hub = Hub(engine, viewer_max_bps=config.media.viewer_max_bps)
         context = Context(config, hub, store, time.time)
         sockets, metrics = Sockets(context), Metrics(hub)
         server = _Server(_uvicorn_config(config, asgi.build(context, sockets, metrics)))

@@ -16,6 +16,7 @@ from rostra import __version__, doctor
 from rostra.app import Ready, serve
 from rostra.config import Config, ConfigError, HttpConfig, MediaConfig, SignallingConfig, check, parse_address, parse_ip
 from rostra.media.native import NativeEngine
+from rostra.model.bandwidth import DEFAULT_MAX_BPS
 from rostra.model.token import Account, PublishToken, StreamPattern, SubscribeToken
 from rostra.store import Store, StoreError, new_token_value
 
@@ -70,6 +71,13 @@ def dev(
         list[str] | None,
         typer.Option(metavar="IP", help="A reverse proxy whose X-Forwarded-* headers are believed. Repeatable."),
     ] = None,
+    viewer_max_bitrate: Annotated[
+        int,
+        typer.Option(
+            metavar="BPS",
+            help="Most that all media of one viewer may take, bits per second; its main picture may exceed it.",
+        ),
+    ] = DEFAULT_MAX_BPS,
     allow_offline_subscribe: Annotated[
         bool, typer.Option("--allow-offline-subscribe", help="Let viewers connect to a stream before it is published.")
     ] = False,
@@ -99,6 +107,7 @@ def dev(
                     port=listen.port,
                     public_addresses=tuple(parse_ip(one, "--public-address") for one in public_address or ()),
                     gso=not no_gso,
+                    viewer_max_bps=viewer_max_bitrate,
                 ),
                 signalling=SignallingConfig(allow_offline_subscribe=allow_offline_subscribe),
             )

@@ -5,6 +5,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from rostra.model.bandwidth import DEFAULT_MAX_BPS, MAX_BPS
+
+MIN_VIEWER_MAX_BPS: Final = 30_000
+"""Less does not carry a voice."""
 MAX_PUBLIC_ADDRESSES: Final = 16
 """Candidates of an answer; more than a browser would try."""
 
@@ -44,7 +48,8 @@ class HttpConfig:
 class MediaConfig:
     """The one media port, UDP. ``public_addresses``: for candidates of a server behind NAT, IP literals.
 
-    ``gso``: UDP segmentation offload. ``shards``: media threads.
+    ``gso``: UDP segmentation offload. ``shards``: media threads. ``viewer_max_bps``: what all media of one viewer may
+    take; its main picture may exceed it.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +57,7 @@ class MediaConfig:
     public_addresses: tuple[str, ...] = ()
     gso: bool = True
     shards: int = 1
+    viewer_max_bps: int = DEFAULT_MAX_BPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +125,6 @@ def check(config: Config) -> Config:
             raise ConfigError(f"{option}: there is no file {path}")
     if len(config.media.public_addresses) > MAX_PUBLIC_ADDRESSES:
         raise ConfigError(f"--public-address may be given {MAX_PUBLIC_ADDRESSES} times at most")
+    if not MIN_VIEWER_MAX_BPS <= config.media.viewer_max_bps <= MAX_BPS:
+        raise ConfigError(f"--viewer-max-bitrate wants {MIN_VIEWER_MAX_BPS} to {MAX_BPS} bits per second")
     return config

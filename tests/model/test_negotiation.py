@@ -638,8 +638,10 @@ def test_known_extensions_keep_their_offered_ids() -> None:
         Extension(3, ExtensionKind.TRANSPORT_CC),
         Extension(4, ExtensionKind.MID),
         Extension(5, ExtensionKind.PLAYOUT_DELAY),
+        Extension(9, ExtensionKind.VIDEO_LAYERS_ALLOCATION),
         Extension(10, ExtensionKind.RID),
         Extension(11, ExtensionKind.REPAIRED_RID),
+        Extension(12, ExtensionKind.DEPENDENCY_DESCRIPTOR),
     }
 
 
@@ -659,10 +661,36 @@ def test_the_first_id_of_an_extension_offered_twice_is_answered() -> None:
     assert [m.extmaps for m in answer.description.media] == [(Extmap(20, ExtensionKind.MID),)] * 2
 
 
-def test_a_duplicated_unknown_extension_with_a_large_id_is_ignored() -> None:
+def test_a_dependency_descriptor_offered_twice_is_answered_once_with_its_first_id_on_video() -> None:
     offer = real("sdk-publish-dd-twice")
-    assert [extmap.id for extmap in offer.media[1].extmaps if "dependency" in extmap.uri] == [16, 12]
-    assert publish(offer).description.media == publish(real("chromium-publish-simulcast")).description.media
+    ids = [[extmap.id for extmap in media.extmaps if "dependency" in extmap.uri] for media in offer.media]
+    assert ids == [[16], [16, 12]]
+    answer = publish(offer)
+    assert Extension(16, ExtensionKind.DEPENDENCY_DESCRIPTOR) in answer.spec.extensions
+    sound, picture = answer.description.media
+    assert [extmap.id for extmap in picture.extmaps if "dependency" in extmap.uri] == [16]
+    assert [extmap.id for extmap in sound.extmaps if "dependency" in extmap.uri] == []
+
+
+def test_a_viewer_is_answered_the_dependency_descriptor_and_not_what_describes_a_publisher() -> None:
+    extmaps = (
+        Extmap(12, ExtensionKind.DEPENDENCY_DESCRIPTOR),
+        Extmap(9, ExtensionKind.VIDEO_LAYERS_ALLOCATION),
+        RID_EXTENSION,
+    )
+    answer = view(viewing(video(extmaps=extmaps)))
+    assert answer.spec.extensions == (Extension(12, ExtensionKind.DEPENDENCY_DESCRIPTOR),)
+    assert answer.description.media[0].extmaps == extmaps[:1]
+
+
+def test_capture_times_are_of_pictures_and_of_sound_on_both_sides() -> None:
+    extmaps = (Extmap(17, ExtensionKind.ABS_CAPTURE_TIME),)
+    for answer in (
+        publish(offering(video(extmaps=extmaps), audio(extmaps=extmaps)), Codec.VP8),
+        view(viewing(video(extmaps=extmaps), audio(extmaps=extmaps))),
+    ):
+        assert [media.extmaps for media in answer.description.media] == [extmaps] * 2
+        assert answer.spec.extensions == (Extension(17, ExtensionKind.ABS_CAPTURE_TIME),)
 
 
 def test_a21_a_line_that_gives_an_extension_another_id_does_without() -> None:

@@ -98,6 +98,7 @@ async def test_what_a_person_can_mend_is_said_in_one_line(tmp_path: Path) -> Non
             ("dev", *data, *ANYWHERE, "--tls-cert", str(file)),
             ("dev", *data, *ANYWHERE, "--tls-cert", str(file), "--tls-key", str(file)),
             ("dev", *data, *ANYWHERE, "--log-level", "loud"),
+            ("dev", *data, *ANYWHERE, "--viewer-max-bitrate", "4"),
             ("dev", *ANYWHERE, "--data", str(file)),
             ("dev", *ANYWHERE, "--data", str(broken)),
             ("dev", *ANYWHERE, "--data", str(newer)),
@@ -112,7 +113,15 @@ async def test_the_version_and_help_are_said() -> None:
     assert await run("--version") == (0, f"rostra {__version__}\n", "")
     code, out, _ = await run("dev", "--help")
     assert code == 0
-    for option in ("--http", "--media", "--data", "--public-address", "--tls-cert", "--log-level"):
+    for option in (
+        "--http",
+        "--media",
+        "--data",
+        "--public-address",
+        "--tls-cert",
+        "--viewer-max-bitrate",
+        "--log-level",
+    ):
         assert option in out
 
 

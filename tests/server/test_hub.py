@@ -8,9 +8,24 @@ import pytest
 from rostra.hub import Hub
 from rostra.media.engine import Overloaded
 from rostra.media.fake import FakeEngine
-from rostra.model.effects import Active, Inactive, SignalEvent, Stopped, ViewerCount
+from rostra.model.bandwidth import BandwidthWish
+from rostra.model.effects import Active, Inactive, Layers, SignalEvent, Stopped, ViewerCount
 from rostra.model.ids import ServerId
-from rostra.model.media import Codec, Command, TransportId
+from rostra.model.layers import LayerWish
+from rostra.model.media import (
+    BandwidthSpec,
+    Codec,
+    Command,
+    EncodingReport,
+    LayerChoice,
+    Mid,
+    PlayoutDelay,
+    Priority,
+    ShownLayer,
+    Strategy,
+    TrackId,
+    TransportId,
+)
 from rostra.model.refused import UnknownViewer, Unsuitable
 from rostra.model.token import PublishGrant, SubscribeGrant
 from rostra.model.viewing import Project
@@ -56,6 +71,17 @@ def view(hub: Hub, peer: Ear | None = None) -> TransportId:
     opened = hub.view(SubscribeGrant(KEY, SERVER), VIEW, peer or Ear(), pinned=None, events=ALL_EVENTS)
     hub.announce(opened.transport)
     return opened.transport
+
+
+def view_layers(hub: Hub, peer: Ear) -> TransportId:
+    events = frozenset({"layers"})
+    opened = hub.view(SubscribeGrant(KEY, SERVER), VIEW, peer, pinned=None, events=events)
+    hub.announce(opened.transport)
+    return opened.transport
+
+
+def picture(engine: FakeEngine, publisher: TransportId) -> TrackId:
+    return next(one.track for one in engine.transport_spec(publisher).receive if one.kind is VIDEO)
 
 
 def start(engine: FakeEngine, transport: TransportId) -> None:
@@ -180,3 +206,133 @@ def test_credentials_are_never_used_twice() -> None:
     assert len({spec.local_ufrag for spec in specs}) == len({spec.local_pwd for spec in specs}) == 50
     ssrcs = [ssrc for spec in specs for slot in spec.slots for ssrc in (slot.ssrc, slot.rtx_ssrc)]
     assert len(set(ssrcs)) > 190
+
+
+# --- Layers ---------------------------------------------------------------------------------------------------------
+
+FLOWING = EncodingReport(active=True, bitrate_bps=1000)
+
+
+def layers(ear: Ear) -> list[Layers]:
+    return [event for event in ear.heard if isinstance(event, Layers)]
+
+
+async def test_layers_are_told_at_once_when_they_change_and_else_once_a_second() -> None:
+    engine, ear = FakeEngine(), Ear()
+    hub = Hub(engine)
+    hub.start()
+    view_layers(hub, ear)
+    publisher = publish(hub)
+    start(engine, publisher)
+    track = picture(engine, publisher)
+    for bitrate in (1, 2, 3):  # the first is news, the others are not
+        engine.flow(track, EncodingReport(active=True, bitrate_bps=bitrate))
+        hub.drain()
+    assert [event.medias[0].track.encodings[0].bitrate_bps for event in layers(ear)] == [1]
+    engine.flow(track, FLOWING, FLOWING)
+    hub.drain()
+    assert len(layers(ear)) == 2
+    engine.flow(track, FLOWING, FLOWING)
+    hub.drain()
+    assert len(layers(ear)) == 2
+    async with asyncio.timeout(10):
+        while len(layers(ear)) < 3:  # noqa: ASYNC110 — the hub's timer has no event
+            await asyncio.sleep(0.01)
+    hub.stop()
+
+
+async def test_the_same_event_is_for_all_viewers_of_the_same_picture() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    hub.start()
+    ears = [Ear() for _ in range(50)]
+    for ear in ears:
+        view_layers(hub, ear)
+    publisher = publish(hub)
+    start(engine, publisher)
+    engine.flow(picture(engine, publisher), FLOWING)
+    hub.drain()
+    assert len({id(event) for ear in ears for event in layers(ear)}) == 1
+    hub.stop()
+
+
+async def test_what_a_slot_forwards_is_told_with_the_layers_until_it_shows_something_else() -> None:
+    engine, ear = FakeEngine(), Ear()
+    hub = Hub(engine)
+    hub.start()
+    viewer, publisher = view_layers(hub, ear), publish(hub)
+    start(engine, publisher)
+    (mid,) = (slot.mid for slot in engine.transport_spec(viewer).slots if slot.kind is VIDEO)
+    track = picture(engine, publisher)
+
+    def told(*encodings: EncodingReport) -> tuple[ShownLayer | None, bool]:
+        """What is heard when this flows. Another encoding each time is a change each time."""
+        engine.flow(track, *encodings)
+        hub.drain()
+        media = layers(ear)[-1].medias[0]
+        return media.shown, media.is_off
+
+    assert told(FLOWING) == (None, False)
+    engine.forward(viewer, mid, ShownLayer(0, 255, 1))
+    assert told(FLOWING, FLOWING) == (ShownLayer(0, 255, 1), False)
+    engine.forward(viewer, mid, None)
+    assert told(FLOWING) == (None, True)
+    hub.unproject(viewer, (mid,))
+    hub.project(Project(viewer, None, (show(mid, VIDEO),)))
+    assert told(FLOWING, FLOWING) == (None, False)
+    hub.stop()
+
+
+def test_of_who_left_nothing_is_kept() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    viewer, publisher = view_layers(hub, Ear()), publish(hub)
+    start(engine, publisher)
+    track = picture(engine, publisher)
+    engine.flow(track, FLOWING)
+    engine.forward(viewer, Mid("0"), ShownLayer(0))
+    hub.drain()
+    engine.flow(track, FLOWING)
+    engine.forward(viewer, Mid("0"), None)
+    hub.leave(publisher)
+    hub.leave(viewer)
+    hub.drain()
+    reports = hub._reports
+    assert not any((reports.tracks, reports.shown, reports.owners, reports.news, reports.changed))
+
+
+def test_a_viewer_says_what_its_line_takes_and_never_more_than_the_server_gives() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine, viewer_max_bps=4_000_000)
+
+    def spec(wish: BandwidthWish | None) -> BandwidthSpec:
+        grant = SubscribeGrant(KEY, SERVER)
+        opened = hub.view(grant, VIEW, Ear(), pinned=None, events=ALL_EVENTS, bandwidth=wish)
+        return engine.transport_spec(opened.transport).bandwidth
+
+    assert spec(None) == BandwidthSpec(max_bps=4_000_000)
+    assert spec(BandwidthWish(max_bps=9_000_000)).max_bps == 4_000_000
+    wish = BandwidthWish(1_000_000, 500_000, Strategy.PERFORMANCE, smooth=True)
+    assert spec(wish) == BandwidthSpec(1_000_000, 500_000, Strategy.PERFORMANCE, smooth=True)
+
+
+def test_a_viewer_begins_with_its_layer_and_its_playout_delay() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    publisher = publish(hub)
+    start(engine, publisher)
+    hub.drain()
+    opened = hub.view(
+        SubscribeGrant(KEY, SERVER),
+        VIEW,
+        Ear(),
+        pinned=None,
+        events=ALL_EVENTS,
+        layer=LayerWish(max_height=360),
+        playout_delay=PlayoutDelay(100, 400),
+    )
+    assert engine.transport_spec(opened.transport).playout_delay == PlayoutDelay(100, 400)
+    assert engine.choice(opened.transport, Mid("0")) == LayerChoice(max_height=360)
+    assert engine.priority(opened.transport, Mid("0")) is Priority.MAIN
+    hub.select(opened.transport, LayerWish())
+    assert engine.choice(opened.transport, Mid("0")) == LayerChoice()

@@ -3,7 +3,8 @@
 import asyncio
 import json
 
-from rostra.model.effects import Inactive, ViewerCount
+from rostra.model.effects import Inactive, Layers, LayersOf, ViewerCount
+from rostra.model.media import EncodingReport, Mid, TrackId, TrackLayers
 from rostra.server.outbox import MAX_CHARACTERS, MAX_MESSAGES, Outbox
 from tests.scene import KEY, source
 
@@ -78,3 +79,28 @@ async def test_nothing_comes_after_the_end() -> None:
     outbox.finish()
     outbox.post("late")
     assert await outbox.next() is None
+
+
+async def test_of_layers_only_the_latest_is_kept_behind_everything_else() -> None:
+    outbox = Outbox()
+    for bitrate in range(1000):
+        outbox.tell(layers(bitrate))
+    outbox.tell(ViewerCount(KEY, 1))
+    outbox.post("one")
+    assert not outbox.overflowed.is_set()
+    first, count, last = await taken(outbox)
+    assert first == "one"
+    assert json.loads(count)["name"] == "viewercount"
+    assert json.loads(last)["data"]["medias"]["0"]["active"][0]["bitrate"] == 999
+
+
+async def test_layers_that_were_sent_are_not_sent_again() -> None:
+    outbox = Outbox()
+    outbox.tell(layers(1))
+    assert await outbox.next() is not None
+    assert await taken(outbox) == []
+
+
+def layers(bitrate: int) -> Layers:
+    track = TrackLayers(TrackId(1), (EncodingReport(active=True, bitrate_bps=bitrate),))
+    return Layers(KEY, (LayersOf(Mid("0"), track, ("0",)),))

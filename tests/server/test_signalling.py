@@ -15,7 +15,18 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from rostra.config import SignallingConfig
-from rostra.model.media import CloseReason, Codec, Mid
+from rostra.model.media import (
+    BandwidthSpec,
+    CloseReason,
+    Codec,
+    EncodingReport,
+    Kind,
+    LayerChoice,
+    Mid,
+    PlayoutDelay,
+    Priority,
+    Strategy,
+)
 from rostra.protocol import sdp
 from tests.server.harness import ALL, PUBLISH_OFFER, VIEW_OFFER, Server, configured, running
 
@@ -57,15 +68,81 @@ def publishers(server: Server) -> set[object]:
 async def test_a_source_is_projected_onto_a_line_that_no_offer_had(server: Server) -> None:
     async with server.publisher(), server.publisher(sourceId="cam") as cam, server.socket("subscribe") as viewer:
         transport = await server.viewed(viewer)
-        mapping = [{"media": "video", "mediaId": 2, "trackId": "gone", "layer": {"x": 1}, "promote": True}]
+        layer = {"encodingId": "0", "simulcastIdx": 0, "spatialLayerId": 255, "temporalLayerId": 255, "bitrate": 1}
+        mapping = [{"media": "video", "mediaId": 2, "trackId": "gone", "layer": layer, "promote": True}]
         answer = await viewer.command("project", sourceId="cam", mapping=mapping)
         assert answer == {"type": "response", "transId": 1}
         video = next(t for t in cam.tracks if t == server.engine.slots(transport)[Mid("2")])
         assert video in cam.tracks
+        assert server.engine.choice(transport, Mid("2")) == LayerChoice(encoding=0)
+        assert server.engine.priority(transport, Mid("2")) is Priority.PROMOTED
         assert await viewer.command("unproject", mediaIds=["2", None, 17, "0"]) == {"type": "response", "transId": 2}
         assert server.engine.slots(transport)[Mid("2")] is None
-        assert (await viewer.command("select", layer={"encodingId": "1", "more": []}))["type"] == "response"
+
+
+async def test_a_layer_is_chosen_with_the_view_and_by_select(server: Server) -> None:
+    async with server.publisher() as main, server.socket("subscribe") as viewer:
+        transport = await server.viewed(
+            viewer,
+            layer={"maxHeight": 360},
+            abr={"strategy": "quality", "initialBitrate": 1_000_000},
+            customKeys={"maxBitrate": 2_000_000},
+            forcePlayoutDelay={"min": 0, "max": 400},
+        )
+        spec = server.engine.transport_spec(transport)
+        assert spec.bandwidth == BandwidthSpec(1_000_000, 2_000_000, Strategy.QUALITY)
+        assert spec.playout_delay == PlayoutDelay(0, 400)
+        mid = next(mid for mid, track in server.engine.slots(transport).items() if track in main.tracks)
+        mids = [slot.mid for slot in spec.slots if slot.kind is Kind.VIDEO]
+        assert mid in mids
+        assert server.engine.choice(transport, mid) == LayerChoice(max_height=360)
+        chosen = await viewer.command("select", layer={"encodingId": "0", "temporalLayerId": "1", "more": []})
+        assert chosen == {"type": "response", "transId": 1}
+        assert server.engine.choice(transport, mid) == LayerChoice(encoding=0, temporal=1)
+        for layer, reason in (("high", "Invalid layer"), ({"maxWidth": "wide"}, "Invalid layer: maxWidth")):
+            refused = await viewer.command("select", layer=layer)
+            assert (refused["type"], refused["data"]) == ("error", reason)
+            mapping = [{"media": "video"}, {"media": "audio", "layer": layer}]
+            assert (await viewer.command("project", mapping=mapping))["data"] == reason
+        assert server.engine.choice(transport, mid) == LayerChoice(encoding=0, temporal=1)
         assert (await viewer.command("select", layer={}))["type"] == "response"
+        assert server.engine.choice(transport, mid) == LayerChoice()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ({"layer": "high"}, "Invalid layer"),
+        ({"maxWidth": -1}, "Invalid layer: maxWidth"),
+        ({"abr": {"strategy": "best"}}, "Invalid abr: strategy"),
+        ({"maxBitrate": "much"}, "Invalid maxBitrate"),
+        ({"forceSmooth": []}, "Invalid forceSmooth"),
+        ({"forcePlayoutDelay": 100}, "Invalid forcePlayoutDelay"),
+    ],
+)
+async def test_a_view_that_wants_what_cannot_be_is_refused(
+    server: Server, data: dict[str, object], reason: str
+) -> None:
+    async with server.publisher() as main, server.socket("subscribe") as viewer:
+        answer = await viewer.command("view", sdp=VIEW_OFFER, **data)
+        assert (answer["type"], answer["data"]) == ("error", reason)
+        assert server.engine.transports() == {main.transport}
+        await server.viewed(viewer)
+
+
+async def test_layers_are_told_to_those_who_ask(server: Server) -> None:
+    async with server.publisher() as main, server.socket("subscribe") as viewer, server.socket("subscribe") as other:
+        await viewer.command("view", sdp=VIEW_OFFER, events=["layers"])
+        await server.viewed(other)
+        kinds = {one.track: one.kind for one in server.engine.transport_spec(main.transport).receive}
+        picture = next(track for track in main.tracks if kinds[track] is Kind.VIDEO)
+        server.engine.flow(picture, EncodingReport(active=True, bitrate_bps=1000, width=640, height=360))
+        told = await viewer.event("layers")
+        assert told["streamId"] == f"{server.account.id}/demo"
+        assert list(told["medias"]) == ["0"]
+        assert [one["id"] for one in told["medias"]["0"]["active"]] == ["0"]
+        await other.command("select", layer={})
+        assert "layers" not in [name for name, _ in other.events]
 
 
 async def test_inactive_comes_when_the_publisher_closes_and_its_return_resumes(server: Server) -> None:

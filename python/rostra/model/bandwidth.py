@@ -1,14 +1,15 @@
 """How a viewer's wishes about its line become what the media plane is told."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from rostra.model.media import BandwidthSpec, PlayoutDelay, Strategy
 
-DEFAULT_MAX_BPS = 12_000_000
+DEFAULT_MAX_BPS: Final = 12_000_000
 """All media of one viewer. The hosted original began with 4 Mb/s and has 12 today."""
-MAX_BPS = 1_000_000_000
+MAX_BPS: Final = 1_000_000_000
 """Most that can be asked for; no estimate begins higher."""
-MAX_PLAYOUT_DELAY_MS = 40_950
+MAX_PLAYOUT_DELAY_MS: Final = 40_950
 """Twelve bits of 10 ms (the playout-delay header extension)."""
 
 

@@ -31,6 +31,7 @@ from rostra.model.description import (
     SsrcAttribute,
     SsrcGroup,
 )
+from rostra.model.extensions import Extensions
 from rostra.model.media import (
     Codec,
     CodecSpec,
@@ -57,14 +58,6 @@ _STRONG_HASHES: Final = frozenset({"sha-256", "sha-384", "sha-512"})
 _FIRST_PRIORITY: Final = (126 << 24) | (65535 << 8) | 255  # RFC 8445 §5.1.2.1: host, component 1
 _MAIN_STREAM: Final = "main"
 _MULTIPLEX_STREAM: Final = "multiplex"
-_EXTENSION_KINDS: Final = {kind.value: kind for kind in ExtensionKind}
-_PUBLISH_EXTENSIONS: Final = frozenset(ExtensionKind) - {
-    ExtensionKind.DEPENDENCY_DESCRIPTOR,
-    ExtensionKind.ABS_CAPTURE_TIME,
-    ExtensionKind.VIDEO_LAYERS_ALLOCATION,
-}
-_VIEW_EXTENSIONS: Final = _PUBLISH_EXTENSIONS - {ExtensionKind.RID, ExtensionKind.REPAIRED_RID}
-_NOT_ON_AUDIO: Final = frozenset({ExtensionKind.RID, ExtensionKind.REPAIRED_RID, ExtensionKind.PLAYOUT_DELAY})
 _RID_SCALES: Final = (
     ("q", "h", "f"),
     ("l", "m", "h"),
@@ -148,7 +141,7 @@ def answer_publish(
     if codec not in VIDEO_CODECS:
         raise ValueError(f"{codec} is no video codec")
     peer = _peer(offer)
-    extensions = _Extensions(Direction.SENDONLY, _PUBLISH_EXTENSIONS)
+    extensions = Extensions(Direction.SENDONLY)
     groups = [group for media in offer.media for group in media.ssrc_groups]
     sections: list[MediaDescription] = []
     receive: list[ReceiveSpec] = []
@@ -196,7 +189,7 @@ def answer_view(
         NegotiationError: with one of the codes of docs/protocol/sdp.md.
     """
     peer = _peer(offer)
-    extensions = _Extensions(Direction.RECVONLY, _VIEW_EXTENSIONS)
+    extensions = Extensions(Direction.RECVONLY)
     fresh = _unused(ssrcs, {line.ssrc for media in offer.media for line in media.ssrcs})
     sections: list[MediaDescription] = []
     slots: list[SlotSpec] = []
@@ -281,7 +274,7 @@ def _peer(offer: SessionDescription) -> _Peer:
 def _spec(
     peer: _Peer,
     identity: Identity,
-    extensions: "_Extensions",
+    extensions: Extensions,
     receive: tuple[ReceiveSpec, ...] = (),
     slots: tuple[SlotSpec, ...] = (),
 ) -> TransportSpec:
@@ -450,43 +443,7 @@ def _refuse_unless_usable(wanted: list[MediaDescription], usable: set[Kind], cod
         )
 
 
-# --- Extensions, encodings, SSRCs -------------------------------------------------------------------------------
-
-
-class _Extensions:
-    """The one map of header extensions of a bundle; ids are the offer's (RFC 8843 §9.2, RFC 8285 §6).
-
-    The first id that a URI is offered with counts. An m-line that offers it with another id only, or uses the id for
-    something else, does without.
-    """
-
-    def __init__(self, direction: Direction, wanted: frozenset[ExtensionKind]) -> None:
-        self.ids: dict[ExtensionKind, int] = {}
-        self._kinds: dict[int, ExtensionKind] = {}
-        self._direction = direction
-        self._wanted = wanted
-
-    def accept(self, media: MediaDescription) -> tuple[Extmap, ...]:
-        """The extensions of an accepted m-line, for its answer."""
-        offered = {extmap.uri for extmap in media.extmaps}
-        accepted: dict[ExtensionKind, Extmap] = {}
-        for extmap in media.extmaps:
-            kind = _EXTENSION_KINDS.get(extmap.uri)
-            if kind is None or kind not in self._wanted or kind in accepted:
-                continue
-            if kind in _NOT_ON_AUDIO if media.kind == "audio" else kind is ExtensionKind.AUDIO_LEVEL:
-                continue
-            # Both say when a packet left; the receiver of transport-cc needs no second clock.
-            if kind is ExtensionKind.ABS_SEND_TIME and ExtensionKind.TRANSPORT_CC in offered:
-                continue
-            if extmap.direction not in (None, Direction.SENDRECV, self._direction):
-                continue
-            if self.ids.get(kind, extmap.id) != extmap.id or self._kinds.get(extmap.id, kind) is not kind:
-                continue
-            self.ids[kind], self._kinds[extmap.id] = extmap.id, kind
-            direction = extmap.direction.reversed if extmap.direction is not None else None
-            accepted[kind] = Extmap(extmap.id, extmap.uri, direction)
-        return tuple(accepted.values())
+# --- Encodings, SSRCs -------------------------------------------------------------------------------------------
 
 
 def _has_rid(extmaps: tuple[Extmap, ...]) -> bool:
