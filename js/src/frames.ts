@@ -1,3 +1,4 @@
+/// <reference path="./inline-worker.d.ts" />
 /** Attaches the metadata transforms to senders and receivers, by whichever of its two ways a browser has. */
 
 import type { FrameMetadata } from './sei.js';

@@ -8,6 +8,10 @@ export interface Reading {
   dropped: number;
   lost: number;
   codec: string;
+  /** Of every picture or encoding that flows, the largest first. */
+  sizes: string[];
+  /** The layers of the largest, as `L1T3`; empty for none, and for what is received. */
+  mode: string;
 }
 
 interface Totals {
@@ -41,9 +45,13 @@ export class Meter {
     this.#before = now;
     if (!before || now.at <= before.at || now.bytes < before.bytes) return undefined;
     // Of several pictures or encodings the largest one speaks for the whole.
-    const [largest] = streams
+    const videos = streams
       .filter(({ kind }) => kind === 'video')
       .sort((a, b) => numberOf(b.frameWidth) - numberOf(a.frameWidth));
+    const flowing = videos.filter((one) => numberOf(one.framesPerSecond) > 0);
+    // The size of an encoding that is paused stays in the report.
+    const largest = flowing[0] ?? videos[0];
+    const mode = largest?.scalabilityMode;
     const codec = report.get(String(largest?.codecId))?.mimeType;
     return {
       kbps: ((now.bytes - before.bytes) * 8) / (now.at - before.at),
@@ -53,6 +61,8 @@ export class Meter {
       dropped: sum('framesDropped'),
       lost: sum('packetsLost'),
       codec: typeof codec === 'string' ? codec.replace(/^video\//, '') : '',
+      sizes: flowing.map((one) => `${numberOf(one.frameWidth)}×${numberOf(one.frameHeight)}`),
+      mode: typeof mode === 'string' && mode !== 'L1T1' ? mode : '',
     };
   }
 }

@@ -20,6 +20,10 @@ export interface Publication {
   readonly codec: 'vp8' | 'h264' | 'vp9' | 'av1';
   readonly sound: boolean;
   readonly simulcast: boolean;
+  /** Layers within one encoding, as `L3T3_KEY`; empty for none. */
+  readonly scalabilityMode: string;
+  /** Limit of the video in kilobits per second; 0 is none. */
+  readonly limitKbps: number;
 }
 
 interface Capture {
@@ -100,10 +104,10 @@ export class PublishCard extends LitElement {
           ${reading ? html`<span>${rateInWords(reading.kbps)}</span>` : nothing}
           ${
             reading?.width
-              ? html`<span>${reading.width}×${reading.height}, ${Math.round(reading.fps)} fps</span>`
+              ? html`<span>${reading.sizes.join(' + ')}, ${Math.round(reading.fps)} fps</span>`
               : nothing
           }
-          <span>${(reading?.codec || codec).toUpperCase()}</span>
+          <span>${(reading?.codec || codec).toUpperCase()} ${reading?.mode ?? ''}</span>
           ${
             this.viewers === undefined
               ? nothing
@@ -135,7 +139,7 @@ export class PublishCard extends LitElement {
   }
 
   async #connect(mediaStream: MediaStream): Promise<void> {
-    const { stream, source, codec, simulcast } = this.publication;
+    const { stream, source, codec, simulcast, scalabilityMode, limitKbps } = this.publication;
     const publish = new Publish(() =>
       Director.getPublisher({ token: this.settings.publishToken, streamName: stream }),
     );
@@ -165,8 +169,15 @@ export class PublishCard extends LitElement {
         this.reading = meter.read(report as ReadonlyMap<string, Record<string, unknown>>);
       });
     }, 1000);
-    const events = ['viewercount'];
-    await publish.connect({ mediaStream, sourceId: source, codec, simulcast, events });
+    await publish.connect({
+      mediaStream,
+      sourceId: source,
+      codec,
+      simulcast,
+      scalabilityMode: scalabilityMode || null,
+      bandwidth: limitKbps,
+      events: ['viewercount'],
+    });
   }
 
   #stop(): void {

@@ -15,6 +15,16 @@ const CODECS: readonly [Publication['codec'], string][] = [
   ['av1', 'AV1'],
 ];
 
+const TEMPORAL = ['L1T2', 'L1T3'];
+const SPATIAL = ['L2T2_KEY', 'L2T3', 'L3T3_KEY', 'L3T3'];
+
+/** Layers within one encoding that browsers make of a codec; spatial ones need VP9 or AV1. */
+const modesOf = (codec: Publication['codec']): readonly string[] =>
+  codec === 'vp9' || codec === 'av1' ? [...TEMPORAL, ...SPATIAL] : TEMPORAL;
+
+/** What encoders need for three sizes; from smaller pictures they make fewer. */
+const LEAST_WIDTH_OF_THREE = 960;
+
 @customElement('publish-view')
 export class PublishView extends LitElement {
   static override styles = [
@@ -33,8 +43,16 @@ export class PublishView extends LitElement {
       input {
         inline-size: 100%;
       }
+      .note {
+        flex-basis: 100%;
+        margin: 0;
+        font-size: 0.85rem;
+      }
       label.short {
         flex-basis: 6rem;
+      }
+      label.number {
+        flex: 0 1 8rem;
       }
     `,
   ];
@@ -43,6 +61,10 @@ export class PublishView extends LitElement {
   @state() private publications: Publication[] = [];
   @state() private kind: Publication['kind'] = 'test';
   @state() private source = '';
+  @state() private codec: Publication['codec'] = 'vp8';
+  @state() private mode = '';
+  @state() private size = '640x360';
+  @state() private isSimulcast = false;
   #nextId = 1;
 
   override render() {
@@ -74,21 +96,65 @@ export class PublishView extends LitElement {
           </select></label
         >
         <label class="short" ?hidden=${this.kind === 'screen'}
-          >Size<select name="size">${options(SIZES, '640x360')}</select></label
+          >Size<select
+            name="size"
+            @change=${(event: Event) => {
+              this.size = (event.target as HTMLSelectElement).value;
+            }}
+          >${options(SIZES, '640x360')}</select></label
         >
         <label class="short" ?hidden=${this.kind === 'screen'}
           >Frames/s<select name="fps">${options(RATES, '30')}</select></label
         >
         <label class="short"
-          >Codec<select name="codec">
+          >Codec<select
+            name="codec"
+            @change=${(event: Event) => {
+              this.codec = (event.target as HTMLSelectElement).value as Publication['codec'];
+              if (!modesOf(this.codec).includes(this.mode)) this.mode = '';
+            }}
+          >
             ${CODECS.map(([value, name]) => html`<option value=${value}>${name}</option>`)}
           </select></label
         >
+        <label class="short" title="Scalable video: layers within one encoding"
+          >Layers<select
+            name="mode"
+            @change=${(event: Event) => {
+              this.mode = (event.target as HTMLSelectElement).value;
+            }}
+          >
+            <option value="" .selected=${this.mode === ''}>None</option>
+            ${modesOf(this.codec).map(
+              (mode) => html`<option .selected=${this.mode === mode}>${mode}</option>`,
+            )}
+          </select></label
+        >
+        <label class="number" title="Limit of the video"
+          >Limit, kb/s<input
+            name="limit"
+            type="number"
+            min="30"
+            max="50000"
+            step="10"
+            placeholder="none"
+        /></label>
         <label class="check"><input type="checkbox" name="sound" checked />Sound</label>
-        <label class="check"
-          ><input type="checkbox" name="simulcast" />Several sizes</label
+        <label class="check" title="Simulcast: three encodings, of which each viewer gets the one that fits"
+          ><input
+            type="checkbox"
+            name="simulcast"
+            @change=${(event: Event) => {
+              this.isSimulcast = (event.target as HTMLInputElement).checked;
+            }}
+          />Several sizes</label
         >
         <button class="main">Start</button>
+        ${
+          this.#wantsThree() && this.#width() < LEAST_WIDTH_OF_THREE
+            ? html`<p class="quiet note">Browsers make three sizes of pictures from 960×540 on.</p>`
+            : nothing
+        }
       </form>
       ${
         this.publications.length === 0
@@ -112,6 +178,14 @@ export class PublishView extends LitElement {
     `;
   }
 
+  #wantsThree(): boolean {
+    return this.kind !== 'screen' && (this.isSimulcast || this.mode.startsWith('L3'));
+  }
+
+  #width(): number {
+    return Number.parseInt(this.size, 10);
+  }
+
   #start(event: SubmitEvent): void {
     event.preventDefault();
     const form = new FormData(event.target as HTMLFormElement);
@@ -128,6 +202,8 @@ export class PublishView extends LitElement {
       codec: text('codec') as Publication['codec'],
       sound: form.has('sound'),
       simulcast: form.has('simulcast'),
+      scalabilityMode: text('mode'),
+      limitKbps: Number(text('limit')),
     };
     this.publications = [...this.publications, publication];
     this.source = this.#freeSource(publication.stream);

@@ -3,6 +3,8 @@ export interface Settings {
   accountId: string;
   publishToken: string;
   subscribeToken: string;
+  /** Allows to ask why a viewer has no picture; empty when the server does not hand it out. */
+  apiSecret: string;
   version: string;
 }
 
@@ -10,6 +12,7 @@ export const NO_SETTINGS: Settings = {
   accountId: '',
   publishToken: '',
   subscribeToken: '',
+  apiSecret: '',
   version: '',
 };
 

@@ -10,7 +10,7 @@ export interface Place {
 /** Which sources of a stream are live, and where each is shown. `null` is the unnamed main source. */
 export class Sources {
   readonly #live = new Map<string | null, ReadonlySet<Kind>>();
-  #places: Place[] = [];
+  readonly #places: Place[] = [];
   /** The source of the main picture; it stays so while it is away. */
   main: string | null | undefined;
 
@@ -29,12 +29,6 @@ export class Sources {
   /** The connection is gone: what is live will be told again, where it is shown stays. */
   lost(): void {
     this.#live.clear();
-  }
-
-  reset(): void {
-    this.#live.clear();
-    this.#places = [];
-    this.main = undefined;
   }
 
   isLive(source: string | null): boolean {
@@ -66,6 +60,10 @@ export class Sources {
 
   placeOf(source: string | null): Place | undefined {
     return this.#places.find((place) => place.source === source);
+  }
+
+  sourceAt(mid: string): string | null | undefined {
+    return this.#places.find((place) => place.mid === mid)?.source;
   }
 
   /** A place whose source is gone. */

@@ -58,6 +58,7 @@ export const shared = css`
     min-height: 0;
     inline-size: 1.1rem;
     block-size: 1.1rem;
+    margin: 0;
     accent-color: var(--accent);
   }
   button {

@@ -1,18 +1,20 @@
 import { css, html, LitElement, nothing, type PropertyValues } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 import { live } from 'lit/directives/live.js';
-import { type BroadcastEvent, Director, View } from 'rostra';
+import { Director, View } from 'rostra';
 import { ClockReader, delayOf } from './clock.js';
+import { isOff, shownInWords } from './layer-words.js';
 import { Meter, type Reading, rateInWords } from './meter.js';
 import { NO_SETTINGS, type Settings } from './settings.js';
-import { Sources } from './sources.js';
+import { AUTOMATIC, type Choice, Stage } from './stage.js';
 import { shared } from './styles.js';
+import type { ChooseEvent, ShowEvent } from './watch-strip.js';
 import { counted, inWords, sourceInWords } from './words.js';
+import './layer-menu.js';
+import './line-panel.js';
+import './watch-strip.js';
 
 type Look = 'good' | 'warn' | 'bad';
-
-/** The pictures of the strip are small; a source that has several encodings sends a small one. */
-const STRIP_LAYER = { maxHeight: 240 };
 
 @customElement('watch-player')
 export class WatchPlayer extends LitElement {
@@ -65,30 +67,6 @@ export class WatchPlayer extends LitElement {
         inset-block-end: 0.6rem;
         inset-inline-end: 0.6rem;
       }
-      .strip {
-        display: grid;
-        grid-template-columns: repeat(auto-fill, minmax(min(45%, 12rem), 1fr));
-        gap: 0.6rem;
-      }
-      .strip button {
-        display: grid;
-        align-content: end;
-        padding: 0;
-        overflow: hidden;
-        min-height: 5rem;
-      }
-      .strip video {
-        border-radius: 0;
-      }
-      /* Below the picture: on one this small it would hide too much. */
-      .caption {
-        padding: 0.25rem 0.5rem;
-        font-size: 0.85rem;
-        text-align: start;
-        overflow: hidden;
-        text-overflow: ellipsis;
-        white-space: nowrap;
-      }
     `,
   ];
 
@@ -102,13 +80,11 @@ export class WatchPlayer extends LitElement {
   @state() private canRetry = false;
   @state() private reading: Reading | undefined;
   @state() private delayMs: number | undefined;
-  readonly #sources = new Sources();
   readonly #clock = new ClockReader();
   #delays: number[] = [];
   #view: View | undefined;
+  #stage: Stage | undefined;
   #poll: ReturnType<typeof setInterval> | undefined;
-  /** Changes of what is shown follow one another: each starts from the result of the one before. */
-  #changes: Promise<void> = Promise.resolve();
 
   override firstUpdated(): void {
     this.#poll = setInterval(() => this.#measure(), 500);
@@ -128,7 +104,7 @@ export class WatchPlayer extends LitElement {
   // `live`, because Lit sets an object anew at every rendering, and a <video> starts anew with each `srcObject`.
   override render() {
     const { reading, delayMs } = this;
-    const shown = this.#sources.main;
+    const shown = this.#stage?.sources.main;
     return html`
       <article class="card" aria-label="Stream ${this.stream}">
         <div class="head">
@@ -173,13 +149,28 @@ export class WatchPlayer extends LitElement {
               : nothing
           }
         </div>
-        ${this.#strip()}
+        ${this.#layers()} ${this.#strip()}
+        ${
+          this.settings.apiSecret
+            ? html`<line-panel
+              .secret=${this.settings.apiSecret}
+              .subscriber=${this.#view?.subscriberId}
+              .shown=${shownInWords(this.#stage?.media)}
+              .nameOf=${this.#nameOf}
+              ?dark=${!reading?.fps}
+            ></line-panel>`
+            : nothing
+        }
       </article>
     `;
   }
 
   #trouble(): string {
-    return this.trouble || this.#sources.inWords();
+    const text = this.trouble || (this.#stage?.sources.inWords() ?? '');
+    if (text) return text;
+    return isOff(this.#stage?.media)
+      ? 'This picture is off: the line is too slow for it. It comes back by itself.'
+      : '';
   }
 
   #message() {
@@ -193,36 +184,38 @@ export class WatchPlayer extends LitElement {
     `;
   }
 
+  readonly #nameOf = (mid: string): string => {
+    const source = this.#stage?.sourceAt(mid);
+    return source === undefined ? `Picture ${mid}` : sourceInWords(source);
+  };
+
+  #layers() {
+    const { media, choice, sources } = this.#stage ?? {};
+    if (!media || sources?.main === undefined) return nothing;
+    const source = sources.main;
+    return html`<layer-menu
+      .title=${sourceInWords(source)}
+      .media=${media}
+      .choice=${choice ?? AUTOMATIC}
+      ?promotable=${sources.others().length > 0}
+      @chosen=${({ detail }: CustomEvent<Choice>) => this.#stage?.choose(source, detail)}
+    ></layer-menu>`;
+  }
+
   #strip() {
-    const others = this.#sources.others();
-    if (others.length === 0) return nothing;
-    return html`
-      <div class="strip" aria-label="Other sources">
-        ${others.map(
-          ({ source, stream }) => html`
-            <button
-              @click=${() => this.#swap(source)}
-              title="Show ${sourceInWords(source)} in the main picture"
-            >
-              ${
-                stream
-                  ? html`<video autoplay muted playsinline .srcObject=${live(stream)}></video>`
-                  : nothing
-              }
-              <span class="caption">${sourceInWords(source)}</span>
-            </button>
-          `,
-        )}
-      </div>
-    `;
+    const pictures = this.#stage?.strip ?? [];
+    if (pictures.length === 0) return nothing;
+    return html`<watch-strip
+      .pictures=${pictures}
+      @show=${({ source }: ShowEvent) => this.#show(source)}
+      @choose=${({ source, choice }: ChooseEvent) => this.#stage?.choose(source, choice)}
+    ></watch-strip>`;
   }
 
   readonly #connect = (): void => {
     this.canRetry = false;
     this.trouble = '';
     this.status = { text: 'Connecting…', look: 'warn' };
-    this.#sources.reset();
-    this.#changes = Promise.resolve();
     this.#view?.stop();
     const view = new View(() =>
       Director.getSubscriber({
@@ -232,6 +225,8 @@ export class WatchPlayer extends LitElement {
       }),
     );
     this.#view = view;
+    const stage = new Stage(view, () => this.requestUpdate());
+    this.#stage = stage;
     view.on('track', (event) => {
       // Added tracks come without streams; the strip has its own.
       const [stream] = event.streams;
@@ -246,10 +241,10 @@ export class WatchPlayer extends LitElement {
     view.on('reconnect', ({ error }) => {
       this.status = { text: 'Trying again…', look: 'warn' };
       this.trouble = `${inWords(error)} Waiting for it…`;
-      this.#sources.lost();
+      stage.lost();
     });
     view.on('error', (error) => this.#gaveUp(error));
-    view.on('broadcastEvent', (event) => this.#heard(view, event));
+    view.on('broadcastEvent', (event) => stage.heard(event));
     view.connect().catch((error) => {
       if (this.#view === view && view.state === 'idle') this.#gaveUp(error);
     });
@@ -261,71 +256,11 @@ export class WatchPlayer extends LitElement {
     this.canRetry = true;
   }
 
-  #heard(view: View, { name, data }: BroadcastEvent): void {
-    const source = typeof data.sourceId === 'string' ? data.sourceId : null;
-    if (name === 'active' || name === 'updated') this.#sources.appeared(source, data.tracks);
-    else if (name === 'inactive') this.#sources.vanished(source);
-    else if (name === 'stopped') this.#sources.lost();
-    else return;
-    this.requestUpdate();
-    this.#change(() => this.#arrange(view));
-  }
-
-  #change(action: () => Promise<void>): void {
-    this.#changes = this.#changes.then(action).then(
-      () => this.requestUpdate(),
-      // A connection that ends meanwhile is told by its own events; the next `active` arranges anew.
-      () => this.requestUpdate(),
-    );
-  }
-
-  /** Gives the main picture a source, and every other live source a place in the strip. */
-  async #arrange(view: View): Promise<void> {
-    const sources = this.#sources;
-    // An event may come before the answer that it follows is applied.
-    if (view.state !== 'connected') await once(view);
-    if (sources.main === undefined) {
-      const first = sources.firstLive();
-      if (first === undefined) return;
-      // The unnamed source is there without asking.
-      if (first !== null) await view.project(first, sources.mainMapping(first));
-      sources.main = first;
-    }
-    for (const source of sources.withoutPlace()) {
-      const place = sources.freePlace() ?? (await this.#newPlace(view));
-      const mapping = { media: 'video', mediaId: place.mid, layer: STRIP_LAYER } as const;
-      await view.project(source, [mapping]);
-      place.source = source;
-    }
-  }
-
-  async #newPlace(view: View) {
-    const stream = new MediaStream();
-    const { mid } = await view.addRemoteTrack('video', [stream]);
-    return this.#sources.addPlace(mid ?? '', stream);
-  }
-
-  /** Exchanges the main picture with one of the strip. */
-  #swap(source: string | null): void {
-    const view = this.#view;
-    if (!view) return;
-    this.#change(async () => {
-      const sources = this.#sources;
-      const before = sources.main;
-      const place = sources.placeOf(source);
-      if (before === source || !sources.isLive(source)) return;
-      await view.project(source, sources.mainMapping(source));
-      sources.main = source;
-      this.#delays = [];
-      this.delayMs = undefined;
-      if (!place) return;
-      place.source = undefined;
-      if (before !== undefined && sources.hasVideo(before)) {
-        const mapping = { media: 'video', mediaId: place.mid, layer: STRIP_LAYER } as const;
-        await view.project(before, [mapping]);
-        place.source = before;
-      } else await view.unproject([place.mid]);
-    });
+  #show(source: string | null): void {
+    this.#stage?.swap(source);
+    // The delay of another picture.
+    this.#delays = [];
+    this.delayMs = undefined;
   }
 
   async #play(): Promise<void> {
@@ -360,15 +295,4 @@ export class WatchPlayer extends LitElement {
       this.reading = this.#meter.read(report as ReadonlyMap<string, Record<string, unknown>>);
     });
   }
-}
-
-/** Resolves when the view is connected; `connect()` resolves right after its answer is applied. */
-function once(view: View): Promise<void> {
-  return new Promise((resolve, reject) => {
-    view.once('connectionStateChange', (state) => {
-      if (view.state === 'connected') resolve();
-      else if (state === 'connecting') resolve(once(view));
-      else reject(new Error('The connection ended'));
-    });
-  });
 }

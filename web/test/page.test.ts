@@ -105,6 +105,33 @@ describe('the meter', () => {
       dropped: 2,
       lost: 1,
       codec: 'VP8',
+      sizes: ['640×360'],
+      mode: '',
+    });
+  });
+
+  it('tells the sizes that flow, and not those of paused encodings', () => {
+    const meter = new Meter('outbound-rtp');
+    const encoding = (frameWidth: number, framesPerSecond: number | undefined) => ({
+      type: 'outbound-rtp',
+      kind: 'video',
+      scalabilityMode: 'L1T3',
+      frameWidth,
+      frameHeight: (frameWidth * 9) / 16,
+      framesPerSecond,
+    });
+    const encodings = (timestamp: number) =>
+      new Map(
+        [encoding(320, 15), encoding(1280, undefined), encoding(640, 15)].map((one, at) => [
+          String(at),
+          { ...one, timestamp },
+        ]),
+      );
+    meter.read(encodings(1_000));
+    expect(meter.read(encodings(2_000))).toMatchObject({
+      width: 640,
+      sizes: ['640×360', '320×180'],
+      mode: 'L1T3',
     });
   });
 

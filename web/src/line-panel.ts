@@ -1,0 +1,169 @@
+import { css, html, LitElement, nothing } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
+import {
+  type LineReport,
+  loadReport,
+  reasonOf,
+  STEPS,
+  stalledAt,
+  stepInWords,
+  waitingInWords,
+} from './line-report.js';
+import { type Sample, withSample } from './samples.js';
+import { shared } from './styles.js';
+import './line-graph.js';
+
+const EVERY_MS = 1_000;
+const NO_PICTURE = 'Why is there no picture?';
+
+/** Looks into the server, while it is open: how a viewer's line is, and why it has no picture. */
+@customElement('line-panel')
+export class LinePanel extends LitElement {
+  static override styles = [
+    shared,
+    css`
+      summary {
+        cursor: pointer;
+        font-size: 0.9rem;
+        font-weight: 600;
+        padding-block: 0.3rem;
+        inline-size: fit-content;
+        border-radius: 6px;
+      }
+      .sections {
+        display: grid;
+        gap: 1rem 1.6rem;
+        grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr));
+        padding-block-start: 0.5rem;
+      }
+      h3 {
+        font-size: 0.9rem;
+        margin: 0 0 0.4rem;
+      }
+      ol {
+        list-style: none;
+        margin: 0;
+        padding: 0;
+        display: grid;
+        gap: 0.15rem;
+        font-size: 0.85rem;
+        font-variant-numeric: tabular-nums;
+      }
+      li {
+        display: flex;
+        gap: 0.5rem;
+        justify-content: space-between;
+      }
+      li .time {
+        color: var(--faint);
+      }
+      p {
+        margin: 0.4rem 0 0;
+        font-size: 0.85rem;
+      }
+      .stalled {
+        color: var(--warn);
+      }
+    `,
+  ];
+
+  @property() secret = '';
+  /** The server's name for the viewer. */
+  @property() subscriber: string | undefined;
+  /** The layer of the main picture, in a word. */
+  @property() shown = '';
+  /** What the picture of a mid is called. */
+  @property({ attribute: false }) nameOf = (mid: string): string => `Picture ${mid}`;
+  /** No picture comes. */
+  @property({ type: Boolean }) dark = false;
+  @state() private report: LineReport | undefined;
+  @state() private samples: Sample[] = [];
+  @state() private trouble = '';
+  #poll: ReturnType<typeof setInterval> | undefined;
+  #asked = 0;
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#stop();
+  }
+
+  override render() {
+    const { report } = this;
+    return html`
+      <details @toggle=${this.#toggled}>
+        <summary>${this.dark ? NO_PICTURE : 'Line and timeline'}</summary>
+        ${this.trouble ? html`<p class="quiet" role="note">${this.trouble}</p>` : nothing}
+        ${
+          report
+            ? html`<div class="sections">
+              <section aria-label="Line">
+                <h3>Line</h3>
+                <line-graph .samples=${this.samples}></line-graph>
+                <p class="quiet">
+                  ${report.rttMs ? `Round trip ${Math.round(report.rttMs)} ms. ` : ''}${(report.lost * 100).toFixed(1)} %
+                  of the packets lost.
+                </p>
+              </section>
+              ${this.#timeline(report)}
+            </div>`
+            : nothing
+        }
+      </details>
+    `;
+  }
+
+  #timeline(report: LineReport) {
+    const stalled = stalledAt(report);
+    const waiting = report.slots.flatMap(({ mid, waiting }) =>
+      waiting === undefined ? [] : `${this.nameOf(mid)}: ${waitingInWords(waiting)}.`,
+    );
+    // A picture knows more exactly what it waits for than the connection does.
+    const reasons = waiting.length > 0 || !stalled ? waiting : [reasonOf(report)];
+    return html`
+      <section aria-label="Timeline">
+        <h3>${reasons.length > 0 ? NO_PICTURE : 'How the picture came'}</h3>
+        <ol>
+          ${this.#step('Offer answered', 0, false)}
+          ${STEPS.map((step) => this.#step(stepInWords(step), report.steps[step], step === stalled))}
+        </ol>
+        ${reasons.map((reason) => html`<p class="stalled">${reason}</p>`)}
+      </section>
+    `;
+  }
+
+  #step(name: string, doneMs: number | undefined, isStalled: boolean) {
+    const look = doneMs !== undefined ? 'good' : isStalled ? 'warn' : '';
+    const time = doneMs !== undefined ? `${Math.round(doneMs)} ms` : isStalled ? 'waiting' : '';
+    return html`<li><span class="state ${look}">${name}</span><span class="time">${time}</span></li>`;
+  }
+
+  readonly #toggled = (event: Event): void => {
+    this.#stop();
+    if (!(event.target as HTMLDetailsElement).open) return;
+    void this.#ask();
+    this.#poll = setInterval(() => void this.#ask(), EVERY_MS);
+  };
+
+  #stop(): void {
+    clearInterval(this.#poll);
+    this.#asked++;
+  }
+
+  async #ask(): Promise<void> {
+    const { subscriber, secret } = this;
+    const turn = ++this.#asked;
+    const report = subscriber ? await loadReport(subscriber, secret) : undefined;
+    // Closed meanwhile, or a later question was faster.
+    if (turn !== this.#asked) return;
+    this.report = report;
+    this.trouble = report ? '' : 'The server has nothing to tell about this connection yet.';
+    if (!report) return;
+    this.samples = withSample(this.samples, {
+      at: Date.now(),
+      estimate: report.estimateBps,
+      sent: report.sentBps,
+      wanted: report.wantedBps,
+      shown: this.shown,
+    });
+  }
+}
