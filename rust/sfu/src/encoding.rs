@@ -2,6 +2,8 @@
 
 use crate::codec::h264::ParameterSets;
 use crate::command::CodecSpec;
+use crate::layer::Limit;
+use crate::receive::LayerTable;
 use crate::ring::Ring;
 use crate::time::Time;
 
@@ -31,6 +33,18 @@ pub struct EncodingView<'a> {
     pub rate_bps: u64,
     /// H264 parameter sets seen last; empty for other codecs.
     pub parameter_sets: &'a ParameterSets,
+    /// What is known of its layers; `None` while there is but one.
+    pub layers: Option<&'a LayerTable>,
+}
+
+impl EncodingView<'_> {
+    /// Media bits per second of what a limit lets pass.
+    pub fn rate_up_to(&self, limit: &Limit) -> u64 {
+        match self.layers {
+            Some(layers) if !limit.is_all() => layers.rate_up_to(limit),
+            Some(_) | None => self.rate_bps,
+        }
+    }
 }
 
 /// One point where an encoding's RTP clock and the server's clock are known to agree.

@@ -5,6 +5,7 @@ use super::ShardCore;
 use crate::command::{Event, RefusalCode};
 use crate::encoding::{EncodingKey, Encodings};
 use crate::ids::{Mid, TrackId, TransportId};
+use crate::layer::Limit;
 use crate::receive::{Subscriber, Track, TrackKey};
 use crate::time::Time;
 
@@ -65,7 +66,7 @@ impl ShardCore {
         };
         let binding = transport
             .sender
-            .bind(now, slot, track, key, view, &source.codecs, source.kind)?;
+            .bind(now, slot, track, key, Limit::ALL, view, &source.codecs, source.kind)?;
         self.reconcile(index, slot, before);
         if binding.needs_key_frame {
             self.request_key_frame(now, key);

@@ -2,6 +2,7 @@
 
 mod flow;
 mod invariants;
+mod limits;
 mod retransmission;
 mod source;
 mod switching;
