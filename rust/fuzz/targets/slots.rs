@@ -84,6 +84,7 @@ impl Source {
             }),
             rate_bps: 2_000_000,
             parameter_sets: &self.sets,
+            layers: None,
         }
     }
 
@@ -128,6 +129,7 @@ impl Source {
             frame_end: parsed.frame_end,
             start: parsed.start,
             key: parsed.key,
+            layer: parsed.layer,
             detail: parsed.detail,
         };
         if !self.ring.store(meta, &packet) {
@@ -377,7 +379,7 @@ fuzz_target!(|input: &[u8]| {
                 let view = source.ring.newest().map(|_| source.view());
                 let spec = [spec(source.codec)];
                 let (track, kind) = (TrackId(n as u64), source.codec.kind());
-                let bound = world.sender.bind(world.now, slot, track, source.key, view, &spec, kind);
+                let bound = world.sender.bind(world.now, slot, track, source.key, limit, view, &spec, kind);
                 assert!(bound.is_ok());
             }
             7 => {

@@ -2,6 +2,8 @@
 
 use crate::codec::h264::ParameterSets;
 use crate::command::CodecSpec;
+use crate::layer::Limit;
+use crate::receive::LayerTable;
 use crate::ring::Ring;
 use crate::time::Time;
 
@@ -14,23 +16,6 @@ pub struct EncodingKey {
     pub generation: u32,
     /// Place among the encodings of the track, lowest first.
     pub encoding: u8,
-}
-
-/// How much of an encoding with layers is forwarded: everything up to a spatial and a temporal layer.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Limit {
-    /// Highest spatial layer; 255: all.
-    pub spatial: u8,
-    /// Highest temporal layer; 255: all.
-    pub temporal: u8,
-}
-
-impl Limit {
-    /// The whole encoding.
-    pub const ALL: Self = Self {
-        spatial: u8::MAX,
-        temporal: u8::MAX,
-    };
 }
 
 /// One encoding, seen by a slot.
@@ -48,6 +33,18 @@ pub struct EncodingView<'a> {
     pub rate_bps: u64,
     /// H264 parameter sets seen last; empty for other codecs.
     pub parameter_sets: &'a ParameterSets,
+    /// What is known of its layers; `None` while there is but one.
+    pub layers: Option<&'a LayerTable>,
+}
+
+impl EncodingView<'_> {
+    /// Media bits per second of what a limit lets pass.
+    pub fn rate_up_to(&self, limit: &Limit) -> u64 {
+        match self.layers {
+            Some(layers) if !limit.is_all() => layers.rate_up_to(limit),
+            Some(_) | None => self.rate_bps,
+        }
+    }
 }
 
 /// One point where an encoding's RTP clock and the server's clock are known to agree.

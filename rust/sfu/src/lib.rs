@@ -14,6 +14,7 @@ pub mod codec;
 pub mod command;
 pub mod encoding;
 pub mod ids;
+pub mod layer;
 pub mod meta;
 pub mod outbox;
 pub mod reason;

@@ -1,6 +1,7 @@
 //! What is known of a packet after it was parsed once. Everything that a viewer's slot needs, so that no viewer parses again.
 
 use crate::command::Codec;
+use crate::layer::Layer;
 use crate::time::Time;
 
 /// A received RTP packet, parsed. At most 64 bytes.
@@ -32,6 +33,8 @@ pub struct PacketMeta {
     pub start: bool,
     /// Part of a key frame, wherever the codec says so on every packet (VP9, H264 IDR, VP8 first packet only).
     pub key: bool,
+    /// Its place among the layers of the encoding.
+    pub layer: Layer,
     /// Codec header fields.
     pub detail: Detail,
 }

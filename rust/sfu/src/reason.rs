@@ -69,6 +69,8 @@ reasons! {
     OtherEncoding => "other_encoding",
     /// The staged encoding has not had its key frame.
     AwaitingKeyFrame => "awaiting_key_frame",
+    /// A layer that the viewer does not get.
+    AboveLimit => "above_limit",
     /// Older than the packet at which the slot switched.
     BeforeSwitch => "before_switch",
     /// The viewer has no payload type for it.

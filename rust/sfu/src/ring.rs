@@ -1,6 +1,7 @@
 //! The last packets of one encoding: shared retransmission history and key-frame cache of every viewer.
 
-use crate::meta::PacketMeta;
+use crate::layer::{LAYERS, LIMITS, Layer, Limit, clamp};
+use crate::meta::{Detail, PacketMeta};
 
 /// Largest RTP packet that is kept, bytes. Ethernet MTU less IPv4 and UDP headers is 1 472.
 pub const MAX_PACKET: usize = 1472;
@@ -9,6 +10,53 @@ pub const VIDEO_PACKETS: usize = 1024;
 /// Packets kept of an audio encoding: 2.5 s of 20 ms packets.
 pub const AUDIO_PACKETS: usize = 128;
 
+/// What lies above each limit up to and with one packet, counted modulo 2¹⁶: only differences within the ring matter.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    packets: [u16; LIMITS],
+    /// VP8 pictures, by temporal limit.
+    pictures: [u16; LAYERS],
+    /// Arrived before anything newer, so that it was counted.
+    counted: bool,
+    /// Its picture was counted with it.
+    began: bool,
+}
+
+/// The same, since the ring exists.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    packets: [u64; LIMITS],
+    pictures: [u64; LAYERS],
+}
+
+impl Totals {
+    fn low(&self) -> Counts {
+        Counts {
+            packets: self.packets.map(|count| count as u16),
+            pictures: self.pictures.map(|count| count as u16),
+            counted: false,
+            began: false,
+        }
+    }
+}
+
+/// Which limits a layer is above.
+const ABOVE: [[u64; LIMITS]; LIMITS] = {
+    let mut above = [[0; LIMITS]; LIMITS];
+    let mut layer = 0;
+    while layer < LIMITS {
+        let mut limit = 0;
+        while limit < LIMITS {
+            if layer / LAYERS > limit / LAYERS || layer % LAYERS > limit % LAYERS {
+                above[layer][limit] = 1;
+            }
+            limit += 1;
+        }
+        layer += 1;
+    }
+    above
+};
+
 /// Packets by extended sequence number. All memory is taken at construction.
 #[derive(Debug)]
 pub struct Ring {
@@ -16,6 +64,10 @@ pub struct Ring {
     lens: Box<[u16]>,
     bytes: Box<[u8]>,
     newest: Option<u64>,
+    /// By the same place as `metas`; empty until a packet above the lowest layer comes.
+    counts: Box<[Counts]>,
+    totals: Totals,
+    last_picture: Option<u16>,
 }
 
 /// A packet in a ring.
@@ -45,6 +97,9 @@ impl Ring {
             lens: vec![0; capacity].into_boxed_slice(),
             bytes: vec![0; capacity * MAX_PACKET].into_boxed_slice(),
             newest: None,
+            counts: Box::default(),
+            totals: Totals::default(),
+            last_picture: None,
         }
     }
 
@@ -80,8 +135,13 @@ impl Ring {
         };
         bytes.copy_from_slice(packet);
         *len = packet.len() as u16;
-        self.newest = Some(self.newest.map_or(meta.seq, |newest| newest.max(meta.seq)));
         *slot = Some(meta);
+        if self.newest.is_none_or(|newest| meta.seq > newest) {
+            if !(self.counts.is_empty() && meta.layer.is_base()) {
+                self.count(&meta);
+            }
+            self.newest = Some(meta.seq);
+        }
         true
     }
 
@@ -95,6 +155,93 @@ impl Ring {
             meta,
             packet: self.bytes.get(at..at + len)?,
         })
+    }
+
+    /// Counts a packet that is newer than all. Those that are missing in front of it get what was counted before, which is what they
+    /// count if they come late: numbers that were given away once stay.
+    fn count(&mut self, meta: &PacketMeta) {
+        if self.counts.is_empty() {
+            self.counts = vec![Counts::default(); self.capacity()].into_boxed_slice();
+        }
+        let before = self.totals.low();
+        let oldest = (meta.seq + 1).saturating_sub(self.capacity() as u64);
+        let first = self.newest.map_or(oldest, |newest| oldest.max(newest + 1));
+        for seq in first..meta.seq {
+            let index = self.index(seq);
+            if let Some(counts) = self.counts.get_mut(index) {
+                *counts = before;
+            }
+        }
+        let layer = usize::from(clamp(meta.layer.spatial)) * LAYERS + usize::from(clamp(meta.layer.temporal));
+        let above = ABOVE.get(layer).unwrap_or(&[0; LIMITS]);
+        for (total, above) in self.totals.packets.iter_mut().zip(above) {
+            *total += above;
+        }
+        let mut began = false;
+        if let Detail::Vp8(vp8) = meta.detail
+            && vp8.picture_id.is_some()
+            && vp8.picture_id != self.last_picture
+        {
+            self.last_picture = vp8.picture_id;
+            began = true;
+            for (total, limit) in self.totals.pictures.iter_mut().zip(0..) {
+                *total += u64::from(clamp(meta.layer.temporal) > limit);
+            }
+        }
+        let index = self.index(meta.seq);
+        if let Some(counts) = self.counts.get_mut(index) {
+            *counts = Counts {
+                counted: true,
+                began,
+                ..self.totals.low()
+            };
+        }
+    }
+
+    fn counts(&self, seq: u64) -> Option<&Counts> {
+        self.counts.get(self.index(seq))
+    }
+
+    /// Packets above `limit` up to and with `seq`, among those that came in order, since the ring exists. Of a number that is in the
+    /// ring or could be.
+    pub fn above(&self, seq: u64, limit: &Limit) -> u64 {
+        let at = limit.index();
+        let total = self.totals.packets.get(at).copied().unwrap_or(0);
+        let Some(count) = self.counts(seq).and_then(|counts| counts.packets.get(at)) else {
+            return 0;
+        };
+        total - u64::from((total as u16).wrapping_sub(*count))
+    }
+
+    /// VP8 pictures with an id above `limit` up to and with `seq`, likewise.
+    pub fn pictures_above(&self, seq: u64, limit: &Limit) -> u64 {
+        let at = usize::from(clamp(limit.temporal));
+        let total = self.totals.pictures.get(at).copied().unwrap_or(0);
+        let Some(count) = self.counts(seq).and_then(|counts| counts.pictures.get(at)) else {
+            return 0;
+        };
+        total - u64::from((total as u16).wrapping_sub(*count))
+    }
+
+    /// The two counts in front of the packet `seq` of this layer.
+    pub fn above_before(&self, seq: u64, layer: &Layer, limit: &Limit) -> (u64, u64) {
+        let Some(counts) = self.counts(seq) else { return (0, 0) };
+        let packet = counts.counted && limit.excludes(layer);
+        let picture = counts.began && clamp(layer.temporal) > clamp(limit.temporal);
+        (
+            self.above(seq, limit) - u64::from(packet),
+            self.pictures_above(seq, limit) - u64::from(picture),
+        )
+    }
+
+    /// Did the packet come in order? One that did and lies above a limit has no number there.
+    pub fn is_counted(&self, seq: u64) -> bool {
+        self.counts(seq).is_some_and(|counts| counts.counted)
+    }
+
+    /// Bytes of memory besides the ring itself.
+    pub fn memory(&self) -> usize {
+        size_of_val(&*self.metas) + size_of_val(&*self.lens) + self.bytes.len() + size_of_val(&*self.counts)
     }
 
     /// Forget everything, as when the publisher restarts its sequence numbers.
@@ -112,7 +259,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::{Av1, Detail};
+    use crate::meta::{Av1, Vp8};
     use crate::time::Time;
 
     fn meta(seq: u64) -> PacketMeta {
@@ -130,6 +277,7 @@ mod tests {
             frame_end: true,
             start: false,
             key: false,
+            layer: Layer::default(),
             detail: Detail::Av1(Av1::default()),
         }
     }
@@ -157,5 +305,75 @@ mod tests {
         let mut ring = Ring::new(4);
         assert!(!ring.store(meta(70_000), &[0; MAX_PACKET + 1]));
         assert_eq!(ring.newest(), None);
+    }
+
+    fn temporal(seq: u64, picture: u16, temporal: u8) -> PacketMeta {
+        PacketMeta {
+            layer: Layer {
+                temporal,
+                ..Layer::default()
+            },
+            detail: Detail::Vp8(Vp8 {
+                picture_id: Some(picture),
+                ..Vp8::default()
+            }),
+            ..meta(seq)
+        }
+    }
+
+    const LOWEST: Limit = Limit {
+        spatial: 255,
+        temporal: 0,
+    };
+
+    #[test]
+    fn packets_and_pictures_above_a_limit_are_counted() {
+        let mut ring = Ring::new(64);
+        for (seq, picture, layer) in [(0, 1, 0), (1, 2, 1), (2, 2, 1), (3, 3, 0), (4, 4, 2)] {
+            assert!(ring.store(temporal(70_000 + seq, picture, layer), &[0; 13]));
+        }
+        let above = |seq: u64| {
+            (
+                ring.above(70_000 + seq, &LOWEST),
+                ring.pictures_above(70_000 + seq, &LOWEST),
+            )
+        };
+        assert_eq!([0, 1, 2, 3, 4].map(above), [(0, 0), (1, 1), (2, 1), (2, 1), (3, 2)]);
+        assert_eq!(
+            ring.above(
+                70_004,
+                &Limit {
+                    spatial: 0,
+                    temporal: 1
+                }
+            ),
+            1
+        );
+        assert_eq!(ring.above(70_004, &Limit::ALL), 0);
+    }
+
+    #[test]
+    fn a_late_packet_counts_what_its_predecessor_counted() {
+        let mut ring = Ring::new(64);
+        for (seq, picture, layer) in [(0, 1, 1), (4, 4, 1), (2, 3, 0), (1, 2, 1)] {
+            assert!(ring.store(temporal(70_000 + seq, picture, layer), &[0; 13]));
+        }
+        let above = |seq: u64| ring.above(70_000 + seq, &LOWEST);
+        assert_eq!([0, 1, 2, 4].map(above), [1, 1, 1, 2]);
+        assert!(ring.is_counted(70_000) && !ring.is_counted(70_001));
+    }
+
+    #[test]
+    fn counts_go_on_past_65536_and_over_a_restart() {
+        let mut ring = Ring::new(64);
+        for seq in 0..70_000 {
+            assert!(ring.store(temporal(70_000 + seq, 0, 1), &[0; 13]));
+        }
+        assert_eq!(ring.above(139_999, &LOWEST), 70_000);
+        assert_eq!(ring.above(139_990, &LOWEST), 69_991);
+        ring.clear();
+        assert!(ring.store(temporal(200_000, 0, 0), &[0; 13]));
+        assert!(ring.store(temporal(199_999, 0, 0), &[0; 13]), "late");
+        assert_eq!([199_999, 200_000].map(|seq| ring.above(seq, &LOWEST)), [70_000; 2]);
     }
 }

@@ -1,6 +1,7 @@
 //! AV1 (RTP payload format 1.0 §4.4): the aggregation header, which is all that a packet without dependency descriptor tells.
 
 use super::Parsed;
+use crate::layer::Layer;
 use crate::meta::{Av1, Detail};
 use crate::rtp::bytes::byte;
 
@@ -21,5 +22,6 @@ pub(super) fn parse(payload: &[u8], marker: bool) -> Option<Parsed> {
         frame_end: marker,
         start: new_sequence,
         key: new_sequence,
+        layer: Layer::default(),
     })
 }

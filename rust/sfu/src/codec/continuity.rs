@@ -20,6 +20,15 @@ pub struct Offsets {
 }
 
 impl Offsets {
+    /// The same for packets behind this many pictures that are left out.
+    #[must_use]
+    pub fn without_pictures(&self, count: u64) -> Self {
+        Self {
+            picture_id: self.picture_id.wrapping_sub(count as u16) & PICTURE_ID_MASK,
+            ..*self
+        }
+    }
+
     pub(super) fn picture_id(&self, id: u16) -> u16 {
         id.wrapping_add(self.picture_id) & PICTURE_ID_MASK
     }

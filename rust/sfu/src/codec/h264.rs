@@ -1,6 +1,7 @@
 //! H264 payloads (RFC 6184): NAL units alone, aggregated (STAP-A) and fragmented (FU-A).
 
-use super::Parsed;
+use super::{Parsed, sps};
+use crate::layer::Layer;
 use crate::meta::{Detail, H264};
 use crate::rtp::bytes::{Put, be16, byte};
 
@@ -79,7 +80,28 @@ pub(super) fn parse(payload: &[u8], marker: bool) -> Option<Parsed> {
         frame_end: marker,
         start: found.start,
         key: found.h264.has_idr,
+        layer: Layer::default(),
     })
+}
+
+/// Width and height of the first SPS of the packet, pixels.
+pub(super) fn size(payload: &[u8]) -> Option<(u16, u16)> {
+    let (header, tail) = payload.split_first()?;
+    if header & 0x1f == SPS {
+        return sps::size(tail);
+    }
+    if header & 0x1f != STAP_A {
+        return None;
+    }
+    let mut rest = tail;
+    while let Some(nal) = take_unit(&mut rest) {
+        if let Some((header, sps)) = nal.split_first()
+            && header & 0x1f == SPS
+        {
+            return sps::size(sps);
+        }
+    }
+    None
 }
 
 /// The next NAL unit of a STAP-A (RFC 6184 §5.7.1).

@@ -1,11 +1,14 @@
 //! Codec payload headers: what a packet is (parse), and how it becomes part of another sequence (rewrite).
 //!
 //! End-to-end encryption leaves payload descriptors in the clear. Nothing behind them is read, except the first payload byte of VP8
-//! (its P bit) and H264 NAL unit headers, which no packetiser can hide.
+//! (its P bit), what key frames say of the size of the picture (VP8 frame header behind its start code, H264 SPS), and H264 NAL unit
+//! headers, which no packetiser can hide. Nothing but reports depends on a size.
 
 mod av1;
+mod bits;
 mod continuity;
 pub mod h264;
+mod sps;
 mod vp8;
 mod vp9;
 
@@ -16,6 +19,7 @@ mod tests;
 pub use continuity::{Continuity, Offsets, PictureIds, rewrite};
 
 use crate::command::Codec;
+use crate::layer::{LAYERS, Layer};
 use crate::meta::Detail;
 use crate::reason::DropReason;
 
@@ -42,6 +46,8 @@ pub struct Parsed {
     /// Part of a key frame: VP8 on the first packet only, VP9 where P = 0, H264 on every packet of an IDR slice, AV1 on the first
     /// packet only. Audio: never.
     pub key: bool,
+    /// Place among the layers of the encoding, as far as the codec's header says.
+    pub layer: Layer,
 }
 
 /// Reads the payload header. Takes time in proportion to the header (H264 aggregates: the number of NAL units).
@@ -58,6 +64,7 @@ pub fn parse(codec: Codec, payload: &[u8], marker: bool) -> Result<Parsed, DropR
             frame_end: true,
             start: true,
             key: false,
+            layer: Layer::default(),
         }),
         Codec::Vp8 => vp8::parse(payload, marker),
         Codec::Vp9 => vp9::parse(payload, marker),
@@ -65,6 +72,25 @@ pub fn parse(codec: Codec, payload: &[u8], marker: bool) -> Result<Parsed, DropR
         Codec::Av1 => av1::parse(payload, marker),
     };
     parsed.ok_or(DropReason::CodecMalformed)
+}
+
+/// Widths and heights of pictures in pixels, by spatial layer; 0: not told.
+pub type Sizes = [(u16, u16); LAYERS];
+
+/// What the packet at the start of a key frame says of the size of its pictures, if anything.
+pub fn sizes(detail: &Detail, payload: &[u8]) -> Option<Sizes> {
+    match detail {
+        Detail::Vp8(vp8) => vp8::size(vp8, payload).map(only),
+        Detail::Vp9(_) => vp9::sizes(payload),
+        Detail::H264(h264) if h264.has_sps => h264::size(payload).map(only),
+        Detail::Audio(_) | Detail::H264(_) | Detail::Av1(_) => None,
+    }
+}
+
+fn only(size: (u16, u16)) -> Sizes {
+    let [_, rest @ ..] = Sizes::default();
+    let [b, c, d] = rest;
+    [size, b, c, d]
 }
 
 /// A picture id field of one or two bytes (RFC 7741 §4.2, RFC 9628 §4.2): the id, and whether it has 15 bits.

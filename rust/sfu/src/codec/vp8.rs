@@ -2,14 +2,17 @@
 
 use super::continuity::Offsets;
 use super::{Parsed, picture_id};
+use crate::layer::Layer;
 use crate::meta::{Detail, Vp8};
-use crate::rtp::bytes::{Put, byte};
+use crate::rtp::bytes::{Put, byte, le16};
 
 /// Extension bits of the second byte.
 const HAS_PICTURE_ID: u8 = 0x80;
 const HAS_TL0: u8 = 0x40;
 const HAS_TID: u8 = 0x20;
 const HAS_KEY_INDEX: u8 = 0x10;
+/// In every key frame.
+const START_CODE: [u8; 3] = [0x9d, 0x01, 0x2a];
 
 pub(super) fn parse(payload: &[u8], marker: bool) -> Option<Parsed> {
     let first = byte(payload, 0)?;
@@ -54,7 +57,23 @@ pub(super) fn parse(payload: &[u8], marker: bool) -> Option<Parsed> {
         frame_end: marker,
         start: key,
         key,
+        layer: Layer {
+            spatial: 0,
+            temporal: vp8.temporal_layer.unwrap_or(0),
+            end: marker,
+            switch_up: vp8.layer_sync,
+        },
     })
+}
+
+/// The size in the header of a key frame (RFC 6386 §9.1): a frame tag of three bytes, the start code, then 14 bits each.
+pub(super) fn size(vp8: &Vp8, payload: &[u8]) -> Option<(u16, u16)> {
+    let header = payload.get(usize::from(vp8.descriptor_len)..)?;
+    // An encrypted frame has the code by chance once in sixteen million.
+    if header.get(3..6)? != START_CODE {
+        return None;
+    }
+    Some((le16(header, 6)? & 0x3fff, le16(header, 8)? & 0x3fff))
 }
 
 /// Picture ids always leave with 15 bits, so that they wrap where ids of other encodings wrap.

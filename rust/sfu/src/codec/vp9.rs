@@ -1,15 +1,17 @@
 //! VP9 payload descriptor (RFC 9628 §4.2).
 
 use super::continuity::Offsets;
-use super::{Parsed, picture_id};
+use super::{Parsed, Sizes, picture_id};
+use crate::layer::{LAYERS, Layer};
 use crate::meta::{Detail, Vp9};
-use crate::rtp::bytes::{Put, byte};
+use crate::rtp::bytes::{Put, be16, byte};
 
 const HAS_PICTURE_ID: u8 = 0x80;
 const INTER_PICTURE: u8 = 0x40;
 const HAS_LAYERS: u8 = 0x20;
 const FLEXIBLE: u8 = 0x10;
 const FRAME_BEGIN: u8 = 0x08;
+const FRAME_END: u8 = 0x04;
 const HAS_STRUCTURE: u8 = 0x02;
 /// Most reference indices of one packet in flexible mode.
 const MAX_P_DIFFS: usize = 3;
@@ -57,6 +59,12 @@ pub(super) fn parse(payload: &[u8], marker: bool) -> Option<Parsed> {
         frame_end: marker,
         start: frame_start && !inter_picture,
         key: !inter_picture,
+        layer: Layer {
+            spatial: vp9.spatial_layer,
+            temporal: vp9.temporal_layer,
+            end: first & FRAME_END != 0 || marker,
+            switch_up: vp9.switch_up,
+        },
     })
 }
 
@@ -68,6 +76,34 @@ fn skip_references(payload: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     Some(at + more + 1)
+}
+
+/// Sizes out of the scalability structure, if the packet has one that tells them.
+pub(super) fn sizes(payload: &[u8]) -> Option<Sizes> {
+    let first = byte(payload, 0)?;
+    if first & HAS_STRUCTURE == 0 {
+        return None;
+    }
+    let mut at = 1;
+    if first & HAS_PICTURE_ID != 0 {
+        at += if picture_id(payload, at)?.1 { 2 } else { 1 };
+    }
+    if first & HAS_LAYERS != 0 {
+        at += if first & FLEXIBLE != 0 { 1 } else { 2 };
+    }
+    if first & FLEXIBLE != 0 && first & INTER_PICTURE != 0 {
+        at = skip_references(payload, at)?;
+    }
+    let head = byte(payload, at)?;
+    if head & 0x10 == 0 {
+        return None;
+    }
+    let mut sizes = Sizes::default();
+    for (layer, size) in (0..=usize::from(head >> 5)).zip(&mut sizes).take(LAYERS) {
+        let at = at + 1 + 4 * layer;
+        *size = (be16(payload, at)?, be16(payload, at + 2)?);
+    }
+    Some(sizes)
 }
 
 /// Scalability structure (RFC 9628 §4.2.1).

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod demux;
 mod feedback;
 pub mod key_frame;
+pub mod layers;
 pub mod nack;
 pub mod rate;
 pub mod receiver;
@@ -21,5 +22,6 @@ pub mod transport_cc;
 #[cfg(test)]
 mod tests;
 
+pub use layers::LayerTable;
 pub use receiver::{PolledRtcp, Received, Receiver};
 pub use track::{Encoding, Subscriber, Track, TrackKey, Tracks};

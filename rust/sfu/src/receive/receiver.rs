@@ -382,10 +382,12 @@ impl Receiver {
             frame_end: parsed.frame_end,
             start: parsed.start,
             key: parsed.key,
+            layer: parsed.layer,
             detail: parsed.detail,
         };
         let track = tracks.get_mut(stream.key.into()).ok_or(DropReason::UnknownSsrc)?;
         let encoding = track.encoding_mut(stream.key.encoding).ok_or(DropReason::UnknownSsrc)?;
+        encoding.heard(now, original.packet.len());
         let starts = encoding.store(codec, meta, original.packet)?;
         if original.newest {
             stream.timeline.packet(now, meta.timestamp);

@@ -10,6 +10,11 @@ pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|chunk| u16::from_be_bytes(*chunk))
 }
 
+/// 16 bits at `at`, the low ones first.
+pub(crate) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|chunk| u16::from_le_bytes(*chunk))
+}
+
 /// 24 bits at `at`.
 pub(crate) fn be24(bytes: &[u8], at: usize) -> Option<u32> {
     let [a, b, c] = *bytes.get(at..)?.first_chunk()?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::SlotIndex;
 use crate::choice::{BandwidthSpec, Priority, Strategy};
-use crate::encoding::Limit;
+use crate::layer::Limit;
 use crate::time::Time;
 
 /// An improvement must cost at most this share of what the line carries, per cent: the next key frame and the encoder's moods need room.

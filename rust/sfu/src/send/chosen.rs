@@ -4,7 +4,8 @@ use super::allocator::Line;
 use super::slot::SlotState;
 use super::{Sender, SlotIndex};
 use crate::command::{CodecSpec, Kind, RefusalCode};
-use crate::encoding::{EncodingKey, Encodings, Limit};
+use crate::encoding::{EncodingKey, Encodings};
+use crate::layer::Limit;
 use crate::time::Time;
 
 impl Sender {
@@ -22,16 +23,17 @@ impl Sender {
 
     /// What a slot shows, or is about to.
     pub fn target(&self, slot: SlotIndex) -> Option<(EncodingKey, Limit)> {
-        let slot = self.slots.get(usize::from(slot))?;
-        Some((slot.staged().or(slot.showing())?, Limit::ALL))
+        match self.slots.get(usize::from(slot))?.state {
+            SlotState::Idle => None,
+            SlotState::Staging(staged) | SlotState::Switching { staged, .. } => Some((staged.key, staged.limit)),
+            SlotState::Live(live) => Some((live.key, live.wanted)),
+        }
     }
 
     /// What a slot shows.
     pub fn shown(&self, slot: SlotIndex) -> Option<(EncodingKey, Limit)> {
-        match self.slots.get(usize::from(slot))?.state {
-            SlotState::Idle | SlotState::Staging(_) => None,
-            SlotState::Live(live) | SlotState::Switching { live, .. } => Some((live.key, Limit::ALL)),
-        }
+        let slot = self.slots.get(usize::from(slot))?;
+        Some((slot.showing()?, slot.limit()?))
     }
 
     /// What the viewer's line carries besides sound.

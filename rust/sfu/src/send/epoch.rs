@@ -1,10 +1,16 @@
-//! The time during which a slot shows one encoding, as constant offsets.
+//! The time during which a slot shows one encoding up to one limit, as constant offsets.
 
 use crate::codec::Offsets;
 use crate::command::Codec;
 use crate::encoding::EncodingKey;
+use crate::layer::Limit;
+use crate::meta::{Detail, PacketMeta};
+use crate::ring::Ring;
 
 /// How numbers of one encoding become numbers of the slot, from one switch to the next.
+///
+/// What lies above the limit leaves no holes: the ring knows how many such packets there were in front of each packet, the same for every
+/// viewer, and that difference is taken off. So a packet gets the same number whenever it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Epoch {
     /// Counts the switches of the slot, modulo 256. History entries and descriptors name their epoch by it.
@@ -29,31 +35,67 @@ pub(super) struct Epoch {
     pub timestamp_offset: u32,
     /// What to add to picture ids and the like.
     pub offsets: Offsets,
+    /// What is forwarded.
+    pub limit: Limit,
+    /// Packets above the limit in front of the first, as the ring counts them.
+    pub packets_before: u64,
+    /// VP8 pictures, likewise.
+    pub pictures_before: u64,
+    /// Highest number, as received, that it has seen.
+    pub newest_in: u64,
+    /// Only the limit is another one than that of the epoch before: late packets from before the first one go by that.
+    pub continues: bool,
 }
 
 impl Epoch {
     /// The number under which a packet leaves; `None` for one from before the switch.
-    pub fn out_seq(&self, in_seq: u64) -> Option<u64> {
-        Some(in_seq.checked_sub(self.first_in)? + self.first_out)
+    pub fn out_seq(&self, ring: &Ring, in_seq: u64) -> Option<u64> {
+        let out_seq = in_seq.checked_sub(self.first_in)? + self.first_out;
+        if self.limit.is_all() {
+            return Some(out_seq);
+        }
+        let above = ring.above(in_seq, &self.limit).checked_sub(self.packets_before)?;
+        out_seq.checked_sub(above)
     }
 
-    /// The other way round.
-    pub fn in_seq(&self, out_seq: u64) -> Option<u64> {
-        Some(out_seq.checked_sub(self.first_out)? + self.first_in)
+    /// What was received of which these are the low bits.
+    pub fn in_seq(&self, in_low: u16) -> Option<u64> {
+        let back = (self.newest_in as u16).wrapping_sub(in_low);
+        self.newest_in
+            .checked_sub(u64::from(back))
+            .filter(|in_seq| *in_seq >= self.first_in)
     }
 
     /// The timestamp under which a packet leaves.
     pub fn out_timestamp(&self, timestamp: u32) -> u32 {
         timestamp.wrapping_add(self.timestamp_offset)
     }
+
+    /// What to add to the ids of one packet: VP8 counts pictures without gaps, so those above the limit are taken off. Other codecs'
+    /// references are distances between ids, which keep their gaps.
+    pub fn offsets(&self, ring: &Ring, meta: &PacketMeta) -> Offsets {
+        match meta.detail {
+            Detail::Vp8(_) if !self.limit.is_all() => {
+                let above = ring.pictures_above(meta.seq, &self.limit);
+                self.offsets
+                    .without_pictures(above.saturating_sub(self.pictures_before))
+            }
+            Detail::Vp8(_) | Detail::Audio(_) | Detail::Vp9(_) | Detail::H264(_) | Detail::Av1(_) => self.offsets,
+        }
+    }
+
+    /// Last packet of what the viewer gets of the picture: the publisher's marker may be above the limit.
+    pub fn is_last(&self, meta: &PacketMeta) -> bool {
+        meta.marker || meta.layer.end && meta.layer.spatial == self.limit.spatial
+    }
 }
 
-/// The last epochs of a slot. Four: a viewer that flips through sources still gets retransmissions of what it saw a moment ago.
+/// The last epochs of a slot. Eight: a viewer that flips through sources or layers still gets retransmissions of what it saw a moment ago.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Epochs([Option<Epoch>; Epochs::KEPT]);
 
 impl Epochs {
-    const KEPT: usize = 4;
+    const KEPT: usize = 8;
 
     /// The epoch of this tag, while it is kept.
     pub fn get(&self, tag: u8) -> Option<&Epoch> {
@@ -63,7 +105,28 @@ impl Epochs {
             .filter(|epoch| epoch.tag == tag)
     }
 
-    /// Keep one more, in the place of the fourth before it.
+    /// The epoch that `in_seq` belongs to, if what the epoch `tag` shows was shown then already.
+    pub fn at(&self, tag: u8, in_seq: u64) -> Option<&Epoch> {
+        let mut epoch = self.get(tag)?;
+        while in_seq < epoch.first_in {
+            if !epoch.continues {
+                return None;
+            }
+            epoch = self.get(epoch.tag.wrapping_sub(1))?;
+        }
+        Some(epoch)
+    }
+
+    /// A newer packet of this epoch came.
+    pub fn set_newest(&mut self, tag: u8, in_seq: u64) {
+        if let Some(Some(epoch)) = self.0.get_mut(usize::from(tag) % Self::KEPT)
+            && epoch.tag == tag
+        {
+            epoch.newest_in = in_seq;
+        }
+    }
+
+    /// Keep one more, in the place of the eighth before it.
     pub fn push(&mut self, epoch: Epoch) {
         if let Some(place) = self.0.get_mut(usize::from(epoch.tag) % Self::KEPT) {
             *place = Some(epoch);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::queue::What;
 use crate::command::Kind;
 use crate::reason::DropReason;
 use crate::time::Time;
@@ -15,6 +16,7 @@ const PRESENT: u8 = 1;
 const SEALED: u8 = 2;
 const INJECTED: u8 = 4;
 const RESENT: u8 = 8;
+const FILLER: u8 = 16;
 
 /// One packet. `check` and the place in the table are 22 to 25 bits of the outgoing number, so a stale entry is never taken for another.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,7 +79,7 @@ impl History {
     }
 
     /// Remember a packet that is queued.
-    pub fn note(&mut self, out_seq: u64, in_seq: u64, tag: u8, injected: bool) {
+    pub fn note(&mut self, out_seq: u64, in_seq: u64, tag: u8, what: What) {
         let check = self.check(out_seq);
         let index = self.index(out_seq);
         if let Some(entry) = self.entries.get_mut(index) {
@@ -86,7 +88,12 @@ impl History {
                 in_low: in_seq as u16,
                 resent: 0,
                 tag,
-                flags: PRESENT | if injected { INJECTED } else { 0 },
+                flags: PRESENT
+                    | match what {
+                        What::Media | What::MediaAgain => 0,
+                        What::ParameterSets | What::ParameterSetsAgain => INJECTED,
+                        What::Filler => FILLER,
+                    },
             };
         }
     }
@@ -103,12 +110,22 @@ impl History {
         true
     }
 
+    /// Did this packet leave under this number? What is sent again must have been sent.
+    pub fn was_sealed(&self, out_seq: u64, in_seq: u64, tag: u8) -> bool {
+        self.find(out_seq)
+            .is_some_and(|entry| entry.tag == tag && entry.in_low == in_seq as u16 && entry.flags & SEALED != 0)
+    }
+
     /// The packet to retransmit, unless it was retransmitted within `guard`: the viewer cannot have seen that one yet.
     pub fn resend(&mut self, out_seq: u64, now: Time, guard: Duration) -> Result<Remembered, DropReason> {
         let entry = self.find_mut(out_seq).ok_or(DropReason::NackTooOld)?;
         if entry.flags & SEALED == 0 {
             // It waits in the queue: on its way already.
             return Err(DropReason::NackRepeated);
+        }
+        if entry.flags & FILLER != 0 {
+            // There is no retransmission of nothing (RFC 4588 §4 repeats payloads).
+            return Err(DropReason::NackTooOld);
         }
         let ticks = |micros: u64| micros / 4096;
         let tick = ticks(now.0) as u16;
@@ -167,7 +184,7 @@ mod tests {
     #[test]
     fn a_number_is_sealed_once() {
         let mut history = history();
-        history.note(1000, 70_000, 1, false);
+        history.note(1000, 70_000, 1, What::Media);
         assert!(!history.seal(1000, 70_000, 2), "another epoch");
         assert!(history.seal(1000, 70_000, 1));
         assert!(!history.seal(1000, 70_000, 1));
@@ -176,7 +193,7 @@ mod tests {
     #[test]
     fn a_packet_is_resent_once_per_round_trip() {
         let mut history = history();
-        history.note(1000, 70_000, 1, false);
+        history.note(1000, 70_000, 1, What::Media);
         assert_eq!(
             history.resend(1000, Time(0), GUARD),
             Err(DropReason::NackRepeated),
@@ -194,18 +211,18 @@ mod tests {
     #[test]
     fn an_entry_of_an_earlier_lap_is_not_found() {
         let mut history = history();
-        history.note(1000, 70_000, 1, false);
+        history.note(1000, 70_000, 1, What::Media);
         for lap in [512, 1024, 65_536, 512 * 65_535] {
             assert!(!history.contains(1000 + lap), "{lap} later");
         }
-        history.note(1512, 70_512, 1, false);
+        history.note(1512, 70_512, 1, What::Media);
         assert!(!history.contains(1000));
     }
 
     #[test]
     fn nothing_is_found_before_the_first_bind() {
         let mut history = History::default();
-        history.note(1000, 70_000, 1, false);
+        history.note(1000, 70_000, 1, What::Media);
         assert!(!history.contains(1000));
         assert_eq!(history.memory(), 0);
     }

@@ -2,7 +2,7 @@
 
 use super::allocator::Rung;
 use crate::choice::LayerChoice;
-use crate::encoding::Limit;
+use crate::layer::Limit;
 
 /// Value of one doubling of the picture's area, and of one temporal layer, which doubles the frame rate.
 const AREA: u32 = 256;

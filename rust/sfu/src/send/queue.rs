@@ -13,6 +13,8 @@ pub(super) enum What {
     Media,
     /// The parameter sets in front of the first packet of the epoch.
     ParameterSets,
+    /// Padding in the place of a packet that came late and is above the limit, so that nobody asks for its number.
+    Filler,
     /// The packet again, on the SSRC of retransmissions.
     MediaAgain,
     /// The parameter sets again.

@@ -59,11 +59,8 @@ pub(super) fn retransmission(
     let in_seq = if found.injected {
         epoch.first_in
     } else {
-        epoch.in_seq(out_seq).ok_or(DropReason::NackTooOld)?
+        epoch.in_seq(found.in_low).ok_or(DropReason::NackTooOld)?
     };
-    if in_seq as u16 != found.in_low {
-        return Err(DropReason::NackTooOld);
-    }
     let descriptor = Descriptor {
         in_seq,
         slot: slot.index,

@@ -4,9 +4,8 @@ use super::Sender;
 use super::epoch::Epoch;
 use super::queue::{Descriptor, What};
 use crate::codec;
-use crate::codec::h264::ParameterSets;
 use crate::command::{ExtensionKind, Kind};
-use crate::encoding::Encodings;
+use crate::encoding::{EncodingView, Encodings};
 use crate::reason::DropReason;
 use crate::ring::Stored;
 use crate::rtp::ext::OutHeader;
@@ -35,17 +34,18 @@ impl Sender {
         let epoch = slot.epochs.get(descriptor.tag).ok_or(DropReason::OtherEncoding)?;
         let view = encodings.encoding(epoch.key).ok_or(DropReason::OtherEncoding)?;
         let again = matches!(descriptor.what, What::MediaAgain | What::ParameterSetsAgain);
+        let filler = descriptor.what == What::Filler;
         let in_seq = descriptor.in_seq;
         let stored = match descriptor.what {
-            What::Media | What::MediaAgain => Some(view.ring.get(in_seq).ok_or(DropReason::TooOld)?),
+            What::Media | What::MediaAgain | What::Filler => Some(view.ring.get(in_seq).ok_or(DropReason::TooOld)?),
             What::ParameterSets | What::ParameterSetsAgain => None,
         };
         let (out_seq, marker, timestamp) = match &stored {
             Some(Stored { meta, .. }) => {
                 // The marker of audio says that a talk spurt begins (RFC 3551 §4.1); so does a switch.
                 let switched = slot.kind == Kind::Audio && in_seq == epoch.first_in;
-                let out_seq = epoch.out_seq(in_seq).ok_or(DropReason::BeforeSwitch)?;
-                (out_seq, meta.marker || switched, meta.timestamp)
+                let out_seq = epoch.out_seq(view.ring, in_seq).ok_or(DropReason::BeforeSwitch)?;
+                (out_seq, epoch.is_last(meta) && !filler || switched, meta.timestamp)
             }
             None => (epoch.first_out - 1, false, epoch.first_timestamp),
         };
@@ -65,14 +65,19 @@ impl Sender {
             // 6.18 fixed point seconds.
             abs_send_time: (!number_all).then(|| (u128::from(now.0) * (1 << 18) / 1_000_000) as u32 & 0x00ff_ffff),
         };
+        if descriptor.what == What::MediaAgain && !slot.history.was_sealed(out_seq, in_seq, epoch.tag) {
+            return Err(DropReason::NackTooOld);
+        }
         let header_len = self.map.write(buf, &header).ok_or(DropReason::TooLarge)?;
         let body = buf.get_mut(header_len..).ok_or(DropReason::TooLarge)?;
         let payload_len = if again {
             let (original, rest) = body.split_at_mut_checked(2).ok_or(DropReason::TooLarge)?;
             original.copy_from_slice(&(out_seq as u16).to_be_bytes());
-            2 + payload(epoch, view.parameter_sets, stored, rest)?
+            2 + payload(epoch, &view, stored, rest)?
+        } else if filler {
+            padding(buf, header_len)?
         } else {
-            payload(epoch, view.parameter_sets, stored, body)?
+            payload(epoch, &view, stored, body)?
         };
 
         // The number is used up before it is sealed: whatever goes wrong from here, no second plaintext gets it.
@@ -100,14 +105,27 @@ impl Sender {
 /// The stored payload with the ids of the slot; without a stored packet, the parameter sets.
 fn payload(
     epoch: &Epoch,
-    parameter_sets: &ParameterSets,
+    view: &EncodingView<'_>,
     stored: Option<Stored<'_>>,
     out: &mut [u8],
 ) -> Result<usize, DropReason> {
     match stored {
         Some(stored) => {
-            codec::rewrite(&stored.meta.detail, &epoch.offsets, stored.payload(), out).ok_or(DropReason::TooLarge)
+            let offsets = epoch.offsets(view.ring, stored.meta);
+            codec::rewrite(&stored.meta.detail, &offsets, stored.payload(), out).ok_or(DropReason::TooLarge)
         }
-        None => parameter_sets.stap_a(out).ok_or(DropReason::NackTooOld),
+        None => view.parameter_sets.stap_a(out).ok_or(DropReason::NackTooOld),
     }
+}
+
+/// Makes the packet one of padding alone (RFC 3550 §5.1) and returns the length of that.
+fn padding(buf: &mut [u8], header_len: usize) -> Result<usize, DropReason> {
+    const PADDING: [u8; 4] = [0, 0, 0, 4];
+    buf.get_mut(header_len..header_len + PADDING.len())
+        .ok_or(DropReason::TooLarge)?
+        .copy_from_slice(&PADDING);
+    if let Some(first) = buf.first_mut() {
+        *first |= 0x20;
+    }
+    Ok(PADDING.len())
 }

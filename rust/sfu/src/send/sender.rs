@@ -13,6 +13,7 @@ use crate::choice::BandwidthSpec;
 use crate::command::{CodecSpec, ExtensionKind, Kind, MAX_CODECS, MAX_MEDIA, RefusalCode, SlotSpec};
 use crate::encoding::{EncodingKey, EncodingView, Encodings};
 use crate::ids::{Mid, Ssrc, TrackId};
+use crate::layer::Limit;
 use crate::outbox::{Outbox, Path, SAFE_PAYLOAD};
 use crate::reason::DropReason;
 use crate::rtp::ext::ExtensionMap;
@@ -49,6 +50,8 @@ pub struct Binding {
 pub struct Forwarded {
     /// The slot switched at this packet: to this track, from this encoding if it showed any.
     pub switched: Option<(TrackId, Option<EncodingKey>)>,
+    /// From this packet on the slot shows more or less of its encoding.
+    pub limit_changed: bool,
 }
 
 /// The viewing side of one transport: its slots, their queues, and the pacer that they share.
@@ -146,7 +149,8 @@ impl Sender {
     }
 
     /// Show `key`, an encoding of `track`, in a slot, as soon as it can start. Until then the slot shows what it shows. A target that
-    /// already waits in the slot is replaced.
+    /// already waits in the slot is replaced. Of `key`, layers up to `limit` are shown; the same `key` with another limit changes only that, at
+    /// the next picture that allows it.
     #[allow(clippy::too_many_arguments)] // One call, one order of the control plane; the shard looks everything up.
     pub fn bind(
         &mut self,
@@ -154,6 +158,7 @@ impl Sender {
         slot: SlotIndex,
         track: TrackId,
         key: EncodingKey,
+        limit: Limit,
         view: Option<EncodingView<'_>>,
         codecs: &[CodecSpec],
         kind: Kind,
@@ -171,7 +176,7 @@ impl Sender {
         };
         queue.now = now;
         let rate_before = slot.rate_bps;
-        let (needs_key_frame, switched) = slot.bind(now, Staged { track, key }, view, queue);
+        let (needs_key_frame, switched) = slot.bind(now, Staged { track, key, limit }, view, queue);
         self.rate_bps = self.rate_bps.saturating_sub(rate_before).saturating_add(slot.rate_bps);
         self.next_report = earlier(self.next_report, slot.report_at);
         Ok(Binding {
@@ -191,6 +196,11 @@ impl Sender {
     /// The encoding that a slot shows.
     pub fn showing(&self, slot: SlotIndex) -> Option<EncodingKey> {
         self.slots.get(usize::from(slot))?.showing()
+    }
+
+    /// How much of it a slot shows. What was asked for last may wait for a picture that allows it.
+    pub fn limit(&self, slot: SlotIndex) -> Option<Limit> {
+        self.slots.get(usize::from(slot))?.limit()
     }
 
     /// The encoding whose start a slot awaits.
@@ -237,12 +247,15 @@ impl Sender {
         };
         queue.now = now;
         let rate_before = slot.rate_bps;
-        let switched = slot.forward(now, key, view, seq, queue)?;
+        let changed = slot.forward(now, key, view, seq, queue)?;
         if slot.rate_bps != rate_before {
             self.rate_bps = self.rate_bps.saturating_sub(rate_before).saturating_add(slot.rate_bps);
         }
         self.next_report = earlier(self.next_report, slot.report_at);
-        Ok(Forwarded { switched })
+        Ok(Forwarded {
+            switched: changed.switched,
+            limit_changed: changed.limit,
+        })
     }
 
     /// Take feedback in. Encodings of which the viewer wants a key frame are added to `requests`, each slot at most once per instant.
@@ -460,7 +473,7 @@ impl Sender {
         out.commit(*path, len);
         self.spend(now, len);
         match next.what {
-            What::Media | What::ParameterSets => stats.rtp_out += 1,
+            What::Media | What::ParameterSets | What::Filler => stats.rtp_out += 1,
             What::MediaAgain | What::ParameterSetsAgain => stats.retransmissions_out += 1,
         }
         if len > SAFE_PAYLOAD {

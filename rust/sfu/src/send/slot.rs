@@ -7,14 +7,16 @@ use super::epoch::{Epoch, Epochs};
 use super::history::History;
 use super::negotiated::Negotiated;
 use super::queue::{Descriptor, Queue, What};
-use super::takeover::{is_late, step, with_parameter_sets};
+use super::takeover::{is_late, next_limit, step, with_parameter_sets};
 use crate::codec::Continuity;
 use crate::command::{CodecSpec, Kind, SlotSpec};
 use crate::encoding::{EncodingKey, EncodingView};
 use crate::ids::{Mid, Ssrc, TrackId};
+use crate::layer::{Layer, Limit};
 use crate::meta::{Detail, PacketMeta};
 use crate::reason::DropReason;
-use crate::ring::{MAX_PACKET, Stored};
+use crate::receive::LayerTable;
+use crate::ring::{MAX_PACKET, Ring, Stored};
 use crate::time::Time;
 
 /// A cached key frame is replayed while it is younger than this: the viewer catches up with live in less time than a new key frame
@@ -43,16 +45,6 @@ pub(super) enum SlotState {
     },
 }
 
-impl SlotState {
-    /// A newer packet of what is shown was forwarded.
-    fn set_newest(&mut self, seq: u64) {
-        match self {
-            Self::Idle | Self::Staging(_) => {}
-            Self::Live(live) | Self::Switching { live, .. } => live.newest_in = seq,
-        }
-    }
-}
-
 /// An encoding whose start is awaited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Staged {
@@ -60,6 +52,8 @@ pub(super) struct Staged {
     pub track: TrackId,
     /// The encoding.
     pub key: EncodingKey,
+    /// How much of it.
+    pub limit: Limit,
 }
 
 /// An encoding that is shown.
@@ -71,8 +65,8 @@ pub(super) struct Live {
     pub key: EncodingKey,
     /// The present epoch.
     pub tag: u8,
-    /// Highest number forwarded.
-    newest_in: u64,
+    /// How much of it is wanted; the epoch says how much is shown.
+    pub wanted: Limit,
     /// The publisher began a new time line or another codec: only a start continues it.
     broken: bool,
 }
@@ -89,6 +83,15 @@ struct Last {
 
 /// A completed switch: the track now shown, and the encoding shown before, if any.
 pub(super) type Switched = (TrackId, Option<EncodingKey>);
+
+/// What a packet changed.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Changed {
+    /// The slot shows another encoding, or the same from a new start.
+    pub switched: Option<Switched>,
+    /// The slot shows more or less of its encoding.
+    pub limit: bool,
+}
 
 /// One slot.
 #[derive(Debug)]
@@ -166,6 +169,11 @@ impl Slot {
         }
     }
 
+    /// How much of it is shown.
+    pub fn limit(&self) -> Option<Limit> {
+        Some(self.epochs.get(self.live()?.tag)?.limit)
+    }
+
     /// The encoding whose start is awaited.
     pub fn staged(&self) -> Option<EncodingKey> {
         match self.state {
@@ -211,8 +219,18 @@ impl Slot {
         if let Some(live) = self.live()
             && live.key == target.key
         {
-            self.state = SlotState::Live(live);
-            return (live.broken, None);
+            self.state = SlotState::Live(Live {
+                wanted: target.limit,
+                ..live
+            });
+            let top = view.and_then(|view| view.layers).map(LayerTable::top);
+            return (
+                live.broken
+                    || self
+                        .limit()
+                        .is_some_and(|shown| needs_key_frame(shown, target.limit, top)),
+                None,
+            );
         }
         self.state = match self.state {
             SlotState::Idle | SlotState::Staging(_) => SlotState::Staging(target),
@@ -264,19 +282,20 @@ impl Slot {
         view: &EncodingView<'_>,
         seq: u64,
         queue: &mut Queue,
-    ) -> Result<Option<Switched>, DropReason> {
+    ) -> Result<Changed, DropReason> {
         let stored = view.ring.get(seq).ok_or(DropReason::TooOld)?;
         match self.state {
             SlotState::Live(live) | SlotState::Switching { live, .. } if live.key == key => {
-                self.rate_bps = view.rate_bps;
-                self.forward_live(now, live, view, stored, queue)?;
-                Ok(None)
+                self.forward_live(now, live, view, stored, queue)
             }
             SlotState::Staging(staged) | SlotState::Switching { staged, .. } if staged.key == key => {
                 if !stored.meta.start {
                     return Err(DropReason::AwaitingKeyFrame);
                 }
-                self.switch(now, staged, view, seq, queue).map(Some)
+                self.switch(now, staged, view, seq, queue).map(|switched| Changed {
+                    switched: Some(switched),
+                    limit: false,
+                })
             }
             SlotState::Idle | SlotState::Staging(_) | SlotState::Live(_) | SlotState::Switching { .. } => {
                 Err(DropReason::OtherEncoding)
@@ -291,14 +310,14 @@ impl Slot {
         view: &EncodingView<'_>,
         stored: Stored<'_>,
         queue: &mut Queue,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Changed, DropReason> {
         let meta = stored.meta;
-        let Some(epoch) = self.epochs.get(live.tag) else {
+        let Some(mut epoch) = self.epochs.get(live.tag).copied() else {
             return Err(DropReason::OtherEncoding);
         };
         let capacity = view.ring.capacity() as u64;
         // A jump by more than the ring is a new time line; the receiving side has emptied the ring then.
-        let jumped = meta.seq > live.newest_in + capacity || meta.seq + capacity <= live.newest_in;
+        let jumped = meta.seq > epoch.newest_in + capacity || meta.seq + capacity <= epoch.newest_in;
         live.broken |= jumped || meta.payload_type != epoch.source_payload_type;
         if live.broken {
             self.set_live(live);
@@ -308,6 +327,7 @@ impl Slot {
             let again = Staged {
                 track: live.track,
                 key: live.key,
+                limit: live.wanted,
             };
             // A target that waits goes on waiting: only what is shown begins anew.
             let before = self.state;
@@ -315,12 +335,53 @@ impl Slot {
             if let (Some(live), SlotState::Switching { staged, .. }) = (self.live(), before) {
                 self.state = SlotState::Switching { live, staged };
             }
-            return Ok(());
+            return Ok(Changed {
+                switched: None,
+                limit: self.limit() != Some(epoch.limit),
+            });
         }
-        let out_seq = epoch.out_seq(meta.seq).ok_or(DropReason::BeforeSwitch)?;
-        if meta.seq > live.newest_in {
-            self.state.set_newest(meta.seq);
-            self.last = Some(advance(&mut self.continuity, self.last, epoch, meta, out_seq));
+        let newer = meta.seq > epoch.newest_in;
+        let mut changed = Changed::default();
+        if newer {
+            if live.wanted != epoch.limit && meta.frame_start {
+                let limit = next_limit(epoch.limit, live.wanted, meta, view.layers.map(LayerTable::top));
+                if limit != epoch.limit {
+                    epoch = self.set_limit(live, &epoch, view.ring, meta, limit);
+                    changed.limit = true;
+                }
+            }
+            epoch.newest_in = meta.seq;
+            self.epochs.set_newest(epoch.tag, meta.seq);
+            self.rate_bps = view.rate_up_to(&epoch.limit);
+        } else if meta.seq < epoch.first_in {
+            epoch = *self.epochs.at(epoch.tag, meta.seq).ok_or(DropReason::BeforeSwitch)?;
+            if meta.seq > epoch.newest_in {
+                self.epochs.set_newest(epoch.tag, meta.seq);
+            }
+        }
+
+        let excluded = epoch.limit.excludes(&meta.layer);
+        if excluded && (newer || view.ring.is_counted(meta.seq)) {
+            let waits = live.wanted != epoch.limit && !live.wanted.excludes(&meta.layer);
+            // What is wanted and cannot be shown without its beginning: one that was lost is asked for again.
+            return Err(if waits && meta.layer.spatial > epoch.limit.spatial {
+                DropReason::AwaitingKeyFrame
+            } else {
+                DropReason::AboveLimit
+            });
+        }
+        let out_seq = epoch.out_seq(view.ring, meta.seq).ok_or(DropReason::BeforeSwitch)?;
+        let fresh = self.last.is_none_or(|last| out_seq > last.out_seq);
+        if newer || fresh {
+            // A late packet may be the newest that leaves, when all behind it lies above the limit.
+            self.last = Some(advance(
+                &mut self.continuity,
+                self.last,
+                &epoch,
+                view.ring,
+                meta,
+                out_seq,
+            ));
         } else if self.history.contains(out_seq) {
             return Err(DropReason::Duplicate);
         } else if self
@@ -330,18 +391,48 @@ impl Slot {
             // The history cannot tell whether it was sent.
             return Err(DropReason::TooOld);
         }
-        let (tag, again) = (epoch.tag, epoch.rtx_payload_type.is_some() && is_late(view, meta));
-        self.enqueue(tag, meta.seq, out_seq, What::Media, queue)?;
+        if excluded {
+            self.enqueue(epoch.tag, meta.seq, out_seq, What::Filler, queue)?;
+            return Ok(changed);
+        }
+        let again = epoch.rtx_payload_type.is_some() && is_late(view, meta);
+        self.enqueue(epoch.tag, meta.seq, out_seq, What::Media, queue)?;
         if again {
             // A full queue costs the copy and nothing else.
             let _ = queue.push(Descriptor {
                 in_seq: meta.seq,
                 slot: self.index,
-                tag,
+                tag: epoch.tag,
                 what: What::MediaAgain,
             });
         }
-        Ok(())
+        Ok(changed)
+    }
+
+    /// Show more or less from the picture of `first` on. All numbers go on; packets from before it that are still missing keep theirs.
+    fn set_limit(&mut self, live: Live, old: &Epoch, ring: &Ring, first: &PacketMeta, limit: Limit) -> Epoch {
+        let (packets, pictures) = ring.above_before(first.seq, &first.layer, &old.limit);
+        let (packets_before, pictures_before) = ring.above_before(first.seq, &first.layer, &limit);
+        self.tag = self.tag.wrapping_add(1);
+        let epoch = Epoch {
+            tag: self.tag,
+            first_in: first.seq,
+            first_out: (first.seq - old.first_in + old.first_out)
+                .saturating_sub(packets.saturating_sub(old.packets_before)),
+            first_timestamp: first.timestamp,
+            offsets: old
+                .offsets
+                .without_pictures(pictures.saturating_sub(old.pictures_before)),
+            limit,
+            packets_before,
+            pictures_before,
+            newest_in: first.seq,
+            continues: true,
+            ..*old
+        };
+        self.epochs.push(epoch);
+        self.set_live(Live { tag: epoch.tag, ..live });
+        epoch
     }
 
     /// Show `target` from packet `begin` on: a new epoch whose numbers continue where the slot is. On an error nothing changes.
@@ -380,6 +471,7 @@ impl Slot {
                 )
             }
         };
+        let (packets_before, pictures_before) = view.ring.above_before(begin, &first.layer, &target.limit);
         self.tag = self.tag.wrapping_add(1);
         let epoch = Epoch {
             tag: self.tag,
@@ -393,6 +485,11 @@ impl Slot {
             first_timestamp: first.timestamp,
             timestamp_offset: timestamp.wrapping_sub(first.timestamp),
             offsets: self.continuity.offsets(&first.detail),
+            limit: target.limit,
+            packets_before,
+            pictures_before,
+            newest_in: newest,
+            continues: false,
         };
         self.epochs.push(epoch);
         if inject {
@@ -405,9 +502,23 @@ impl Slot {
                 break;
             }
             newest_in = seq;
-            let out_seq = epoch.first_out + (seq - begin);
-            self.last = Some(advance(&mut self.continuity, self.last, &epoch, stored.meta, out_seq));
-            if self.enqueue(epoch.tag, seq, out_seq, What::Media, queue).is_err() {
+            let excluded = epoch.limit.excludes(&stored.meta.layer);
+            if excluded && view.ring.is_counted(seq) {
+                continue;
+            }
+            let Some(out_seq) = epoch.out_seq(view.ring, seq) else {
+                continue;
+            };
+            let what = if excluded { What::Filler } else { What::Media };
+            self.last = Some(advance(
+                &mut self.continuity,
+                self.last,
+                &epoch,
+                view.ring,
+                stored.meta,
+                out_seq,
+            ));
+            if self.enqueue(epoch.tag, seq, out_seq, what, queue).is_err() {
                 queue.refused += 1;
             }
         }
@@ -417,10 +528,11 @@ impl Slot {
             track: target.track,
             key: target.key,
             tag: epoch.tag,
-            newest_in,
+            wanted: target.limit,
             broken: false,
         });
-        self.rate_bps = view.rate_bps;
+        self.epochs.set_newest(epoch.tag, newest_in);
+        self.rate_bps = view.rate_up_to(&target.limit);
         self.mid_until = now + MID_TIME;
         self.confirmed = false;
         self.rtx_confirmed = false;
@@ -438,7 +550,7 @@ impl Slot {
         if !queued {
             return Err(DropReason::QueueFull);
         }
-        self.history.note(out_seq, in_seq, tag, what == What::ParameterSets);
+        self.history.note(out_seq, in_seq, tag, what);
         Ok(())
     }
 
@@ -447,11 +559,13 @@ impl Slot {
     pub fn skip_number(&mut self) -> Option<(u64, u32, u8)> {
         let live = self.live().filter(|live| !live.broken)?;
         let last = self.last.filter(|last| last.frame_end)?;
-        let epoch = *self.epochs.get(live.tag)?;
+        // Below a limit, numbers depend on what the ring counts from the next packet on, which is not there yet.
+        let epoch = *self.epochs.get(live.tag).filter(|epoch| epoch.limit.is_all())?;
         let number = last.out_seq + 1;
         let mut next = Epoch {
-            first_in: live.newest_in + 1,
+            first_in: epoch.newest_in + 1,
             first_out: number + 1,
+            continues: true,
             ..epoch
         };
         // An epoch of padding alone is stretched: four of them must not push out what is still asked for again.
@@ -485,9 +599,21 @@ impl Slot {
     }
 }
 
+/// Does more of what is shown begin with a key frame only? Temporal layers begin by themselves.
+fn needs_key_frame(shown: Limit, wanted: Limit, top: Option<Layer>) -> bool {
+    wanted.spatial > shown.spatial && top.is_none_or(|top| top.spatial > shown.spatial)
+}
+
 /// Account for the newest packet: what the next epoch continues after.
-fn advance(continuity: &mut Continuity, last: Option<Last>, epoch: &Epoch, meta: &PacketMeta, out_seq: u64) -> Last {
-    continuity.sent(&meta.detail, &epoch.offsets);
+fn advance(
+    continuity: &mut Continuity,
+    last: Option<Last>,
+    epoch: &Epoch,
+    ring: &Ring,
+    meta: &PacketMeta,
+    out_seq: u64,
+) -> Last {
+    continuity.sent(&meta.detail, &epoch.offsets(ring, meta));
     let timestamp = epoch.out_timestamp(meta.timestamp);
     // Spatial and temporal layers may interleave timestamps; the next epoch begins after the highest.
     let highest = match last {
@@ -498,6 +624,6 @@ fn advance(continuity: &mut Continuity, last: Option<Last>, epoch: &Epoch, meta:
         out_seq,
         out_timestamp: highest,
         arrival: meta.arrival,
-        frame_end: meta.frame_end,
+        frame_end: meta.frame_end || epoch.is_last(meta),
     }
 }

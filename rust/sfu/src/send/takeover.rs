@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::encoding::EncodingView;
+use crate::layer::{Layer, Limit};
 use crate::meta::{Detail, PacketMeta};
 
 /// A packet that comes this long after the one behind it was lost, not merely overtaken.
@@ -24,6 +25,36 @@ pub(super) fn step(clock_hz: u32, elapsed_us: u64) -> u32 {
 pub(super) fn is_late(view: &EncodingView<'_>, meta: &PacketMeta) -> bool {
     let after = view.ring.get(meta.seq + 1).map(|stored| stored.meta.arrival);
     after.is_some_and(|after| meta.arrival.since(after) >= LATE)
+}
+
+/// How much is shown from the picture of `first` on, between what is shown and what is wanted. Less is shown at any picture: what is
+/// left needs nothing of what falls away.
+///
+/// More spatial layers come with a key frame only. A frame of the higher layer that needs nothing but the lower one of its picture would do
+/// as well, but by the time that it is seen the end of the lower one has left as the end of the picture. More temporal layers come one at a
+/// time, where the codec says that a layer begins.
+pub(super) fn next_limit(shown: Limit, wanted: Limit, first: &PacketMeta, top: Option<Layer>) -> Limit {
+    if first.start {
+        return wanted;
+    }
+    let lower = |shown: u8, wanted: u8| wanted.min(shown);
+    let mut next = Limit {
+        spatial: lower(shown.spatial, wanted.spatial),
+        temporal: lower(shown.temporal, wanted.temporal),
+    };
+    if next.temporal == shown.temporal && wanted.temporal > shown.temporal {
+        if first.layer.switch_up && first.layer.temporal == shown.temporal + 1 {
+            next.temporal = first.layer.temporal;
+        }
+        // All that there is.
+        if top.is_some_and(|top| top.temporal <= next.temporal) {
+            next.temporal = wanted.temporal;
+        }
+    }
+    if wanted.spatial > shown.spatial && top.is_some_and(|top| top.spatial <= next.spatial) {
+        next.spatial = wanted.spatial;
+    }
+    next
 }
 
 /// Where to begin so that the parameter sets right in front of an IDR slice, which belong to the same picture, come along.

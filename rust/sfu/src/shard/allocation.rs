@@ -6,9 +6,10 @@ use super::ShardCore;
 use super::transport::Transport;
 use crate::choice::{LayerChoice, Priority};
 use crate::command::{Event, Kind, RefusalCode};
-use crate::encoding::{EncodingKey, Encodings, Limit};
+use crate::encoding::{EncodingKey, Encodings};
 use crate::ids::{Mid, TrackId, TransportId};
-use crate::receive::{Track, TrackKey};
+use crate::layer::{Layer, Limit};
+use crate::receive::{LayerTable, Track, TrackKey};
 use crate::report::{ShownLayer, Waiting};
 use crate::send::SlotIndex;
 use crate::send::allocator::{Picture, Rung};
@@ -262,8 +263,37 @@ impl ShardCore {
         }
     }
 
+    /// Tell what flows of a publisher's pictures, and decide anew where something started or stopped.
+    pub(super) fn tell_layers(&mut self, now: Time, index: u32) {
+        let Some(transport) = self.transport(index) else {
+            return;
+        };
+        transport.layers_due = Some(now + REVIEW);
+        for at in 0.. {
+            let transport = self.transports.get(index as usize).and_then(Option::as_deref);
+            let Some(key) = transport.and_then(|transport| transport.tracks.get(at).copied()) else {
+                return;
+            };
+            self.tell_track(now, key, false);
+        }
+    }
+
+    /// The same of one track, and only if something changed when `is_news_only`.
+    pub(super) fn tell_track(&mut self, now: Time, key: TrackKey, is_news_only: bool) {
+        let Some(track) = self.tracks.get_mut(key).filter(|track| track.kind == Kind::Video) else {
+            return;
+        };
+        let is_news = track.started && track.poll_layers_changed(now);
+        if is_news || track.started && !is_news_only {
+            self.events.push(Event::TrackLayers(Box::new(track.report(now))));
+        }
+        if is_news {
+            self.layers_changed(now, key);
+        }
+    }
+
     /// An encoding or layer of a track started or stopped: everybody who wants the track decides anew.
-    pub(super) fn layers_changed(&mut self, now: Time, key: TrackKey) {
+    fn layers_changed(&mut self, now: Time, key: TrackKey) {
         let mut viewers = std::mem::take(&mut self.scratch.desk.viewers);
         let all = (0..).zip(&self.transports);
         viewers.extend(all.filter_map(|(index, transport)| {
@@ -374,7 +404,10 @@ impl ShardCore {
             None
         };
         let codecs = &source.codecs;
-        let Ok(binding) = transport.sender.bind(now, slot, id, key, view, codecs, source.kind) else {
+        let Ok(binding) = transport
+            .sender
+            .bind(now, slot, id, key, limit, view, codecs, source.kind)
+        else {
             // `check` has let it in; a slot never changes what it accepts.
             return;
         };
@@ -394,20 +427,26 @@ impl ShardCore {
     }
 }
 
-/// What could be forwarded of a track.
-fn ways(_now: Time, track: &Track, ways: &mut Vec<Way>) {
+/// What could be forwarded of a track: every layer of every encoding that flows.
+fn ways(now: Time, track: &Track, ways: &mut Vec<Way>) {
     ways.clear();
     for (encoding, one) in (0..).zip(track.encodings()) {
-        let bps = one.view().map_or(0, |view| view.rate_bps);
-        if bps > 0 {
-            ways.push(Way {
-                encoding,
-                spatial: 0,
-                temporal: 0,
-                bps,
-                width: 0,
-                height: 0,
-            });
+        let Some(view) = one.view().filter(|_| one.is_active(now)) else {
+            continue;
+        };
+        let top = one.layers().map_or_else(Layer::default, LayerTable::top);
+        for spatial in 0..=top.spatial {
+            let (width, height) = one.size_of(spatial).or(one.size()).unwrap_or_default();
+            for temporal in 0..=top.temporal {
+                ways.push(Way {
+                    encoding,
+                    spatial,
+                    temporal,
+                    bps: view.rate_up_to(&Limit { spatial, temporal }),
+                    width,
+                    height,
+                });
+            }
         }
     }
 }

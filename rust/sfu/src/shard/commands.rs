@@ -82,6 +82,7 @@ impl ShardCore {
                 .with_bandwidth(now, &spec.bandwidth),
             wishes: Wishes::default(),
             allocator: Allocator::new(&spec.bandwidth),
+            layers_due: None,
             tracks,
             received: Received::new(&spec.receive),
             paths: Vec::new(),

@@ -227,9 +227,16 @@ impl ShardCore {
             self.events.push(Event::TransportStalled { transport });
         }
         self.serve_dtls(now, index);
+        let is_due = |due: Option<Time>| due.is_some_and(|due| due <= now);
         if self
             .transport(index)
-            .is_some_and(|transport| transport.wishes.due.is_some_and(|due| due <= now))
+            .is_some_and(|transport| is_due(transport.layers_due))
+        {
+            self.tell_layers(now, index);
+        }
+        if self
+            .transport(index)
+            .is_some_and(|transport| is_due(transport.wishes.due))
         {
             self.allocate(now, index);
         }

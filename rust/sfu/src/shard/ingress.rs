@@ -7,6 +7,7 @@ use crate::command::{CloseReason, Event};
 use crate::encoding::Encodings;
 use crate::outbox::Path;
 use crate::reason::DropReason;
+use crate::receive::Track;
 use crate::rtp::header::RtpHeader;
 use crate::rtp::rtcp;
 use crate::time::Time;
@@ -173,7 +174,7 @@ impl ShardCore {
                         viewer.dirty = true;
                         self.dirty.push_back(subscriber.transport);
                     }
-                    if forwarded.switched.is_some() {
+                    if forwarded.switched.is_some() || forwarded.limit_changed {
                         switched.push(Switched {
                             index: subscriber.transport,
                             slot: subscriber.slot,
@@ -196,6 +197,12 @@ impl ShardCore {
         self.scratch.switched = switched;
         if awaited {
             self.request_key_frame(now, key);
+        }
+        if self.tracks.get(key.into()).is_some_and(Track::has_layers_changed) {
+            self.tell_track(now, key.into(), true);
+            if let Some(transport) = self.transport(index) {
+                transport.layers_due.get_or_insert(now);
+            }
         }
         Ok(())
     }

@@ -96,6 +96,8 @@ pub(super) struct Transport {
     pub sender: Sender,
     pub wishes: Wishes,
     pub allocator: Allocator,
+    /// When to tell next what flows of its pictures.
+    pub layers_due: Option<Time>,
     /// Addresses that lead here in `by_path`.
     pub paths: Vec<Path>,
     pub opened: Time,
@@ -133,6 +135,7 @@ impl Transport {
             self.receiver.next_timeout(),
             self.sender.next_timeout(),
             self.wishes.due,
+            self.layers_due,
         ]
         .into_iter()
         .flatten()

@@ -1,7 +1,7 @@
 //! The choice of layers, in virtual time.
 
 use crate::choice::{BandwidthSpec, Priority, Strategy};
-use crate::encoding::Limit;
+use crate::layer::Limit;
 use crate::send::SlotIndex;
 use crate::send::allocator::*;
 use crate::time::Time;

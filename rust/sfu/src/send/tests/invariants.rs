@@ -9,6 +9,7 @@ use super::source::{Made, ssrc};
 use super::world::{AUDIO, MS, VIDEO, World};
 use crate::command::Codec;
 use crate::ids::Ssrc;
+use crate::layer::Limit;
 
 /// Video sources 0–4, audio sources 5 and 6.
 const CODECS: [Codec; 7] = [
@@ -30,6 +31,7 @@ enum Step {
     },
     Bind {
         source: usize,
+        limit: Limit,
     },
     Unbind {
         video: bool,
@@ -56,7 +58,10 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..7usize).prop_map(|source| Step::Bind { source }),
+        3 => (0..7usize, 0..4u8, 0..4u8).prop_map(|(source, spatial, temporal)| Step::Bind {
+            source,
+            limit: Limit { spatial, temporal },
+        }),
         1 => any::<bool>().prop_map(|video| Step::Unbind { video }),
         12 => (prop::bool::weighted(0.4), any::<u8>(), any::<u8>())
             .prop_map(|(key, lost, swapped)| Step::Media { key, lost, swapped }),
@@ -79,8 +84,8 @@ fn offer(world: &mut World, source: usize, made: &Made) {
 
 fn run(world: &mut World, late: &mut Late, step: &Step) {
     match *step {
-        Step::Bind { source } => {
-            world.bind(if source < 5 { VIDEO } else { AUDIO }, source);
+        Step::Bind { source, limit } => {
+            world.bind_up_to(if source < 5 { VIDEO } else { AUDIO }, source, limit);
         }
         Step::Unbind { video } => {
             let now = world.now;
@@ -90,7 +95,16 @@ fn run(world: &mut World, late: &mut Late, step: &Step) {
             for source in 0..CODECS.len() {
                 let now = world.now;
                 let count = if source < 5 { 1 + usize::from(lost % 7) } else { 1 };
-                let mut made = world.source(source).make(now, count, key);
+                // The first VP8 source and the VP9 source have layers.
+                world.source(source).temporal = match (key, source) {
+                    (false, 0 | 2) => (swapped % 3, lost % 2 == 0),
+                    (true, _) | (false, _) => (0, true),
+                };
+                let mut made = if source == 2 {
+                    world.source(source).make_svc(now, 1 + lost % 3, count, key)
+                } else {
+                    world.source(source).make(now, count, key)
+                };
                 // Some come late, in the next round or much later; each at most once.
                 let held = usize::from(swapped) % 11;
                 if held < made.len() {

@@ -3,6 +3,7 @@
 mod allocator;
 mod flow;
 mod invariants;
+mod limits;
 mod probing;
 mod retransmission;
 mod source;

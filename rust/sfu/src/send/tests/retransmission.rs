@@ -48,10 +48,10 @@ fn a_retransmission_after_switches_has_the_same_payload() {
 }
 
 #[test]
-fn what_five_switches_ago_was_sent_is_not_in_the_history_any_more() {
+fn what_nine_switches_ago_was_sent_is_not_in_the_history_any_more() {
     let mut world = showing_first(&[Codec::Vp8, Codec::Vp8]);
     let first = world.media(VIDEO)[0].seq;
-    for n in [1, 0, 1, 0] {
+    for n in [1, 0, 1, 0, 1, 0, 1, 0] {
         world.pass(700 * MS);
         world.bind(VIDEO, n);
         assert!(world.picture(VIDEO, n, 3, true));

@@ -83,6 +83,8 @@ pub struct Source {
     pub picture: u16,
     /// Bytes of a packet.
     pub size: usize,
+    /// Temporal layer of the next picture, and whether it is one to begin with.
+    pub temporal: (u8, bool),
 }
 
 impl Source {
@@ -108,6 +110,7 @@ impl Source {
             timestamp: n.wrapping_mul(0x9e37_79b9),
             picture: (n as u16).wrapping_mul(7_001),
             size: 300,
+            temporal: (0, true),
         }
     }
 
@@ -119,6 +122,7 @@ impl Source {
             clock: self.clock,
             rate_bps: self.rate_bps,
             parameter_sets: &self.sets,
+            layers: None,
         }
     }
 
@@ -133,6 +137,32 @@ impl Source {
         (0..count)
             .map(|i| self.packet(now, i == 0, i + 1 == count, key))
             .collect()
+    }
+
+    /// The next picture of a VP9 encoding in `spatial` layers, `count` packets each.
+    pub fn make_svc(&mut self, now: Time, spatial: u8, count: usize, key: bool) -> Vec<Made> {
+        self.timestamp = self.timestamp.wrapping_add(3_000);
+        self.picture = self.picture.wrapping_add(1) & 0x7fff;
+        let [high, low] = self.picture.to_be_bytes();
+        let (temporal, sync) = self.temporal;
+        let mut all = Vec::new();
+        for layer in 0..spatial {
+            for i in 0..count {
+                let (first, last) = (i == 0, i + 1 == count);
+                // I, P, L, B, E; 15-bit picture id; TID, U, SID, D; TL0PICIDX.
+                let mut payload = vec![
+                    0xa0 | u8::from(!key) << 6 | u8::from(first) << 3 | u8::from(last) << 2,
+                    0x80 | high,
+                    low,
+                    temporal << 5 | u8::from(sync) << 4 | layer << 1 | u8::from(layer > 0),
+                    low,
+                ];
+                payload.extend(self.next_seq.to_be_bytes());
+                payload.resize(self.size, layer);
+                all.push(self.packet_of(now, &payload, last && layer + 1 == spatial));
+            }
+        }
+        all
     }
 
     pub fn packet(&mut self, now: Time, first: bool, last: bool, key: bool) -> Made {
@@ -158,6 +188,7 @@ impl Source {
             frame_end: parsed.frame_end,
             start: parsed.start,
             key: parsed.key,
+            layer: parsed.layer,
             detail: parsed.detail,
         };
         self.next_seq += 1;
@@ -175,7 +206,7 @@ impl Source {
                 0x80 | high,
                 low,
                 low,
-                0x20,
+                self.temporal.0 << 6 | u8::from(self.temporal.1) << 5,
                 u8::from(!key),
             ],
             // I, P, B, E; 15-bit picture id.

@@ -6,6 +6,7 @@ use super::source::{Source, slot_spec, source_spec, spec, ssrc};
 use super::world::{AUDIO, MS, Seen, VIDEO, VIDEO_CODECS, World, assert_contiguous};
 use crate::command::{Codec, CodecSpec, ExtensionKind, Kind, RefusalCode, SlotSpec};
 use crate::ids::TrackId;
+use crate::layer::Limit;
 use crate::meta::Detail;
 use crate::reason::DropReason;
 
@@ -379,7 +380,7 @@ fn a_codec_that_the_viewer_has_no_payload_type_for_is_refused() {
     let mut bind = |codecs: &[CodecSpec], kind| {
         world
             .sender
-            .bind(world.now, VIDEO, TrackId(1), key, None, codecs, kind)
+            .bind(world.now, VIDEO, TrackId(1), key, Limit::ALL, None, codecs, kind)
             .map(|binding| binding.needs_key_frame)
     };
     let (vp8, h264) = (source_spec(Codec::Vp8), source_spec(Codec::H264));
@@ -392,7 +393,7 @@ fn a_codec_that_the_viewer_has_no_payload_type_for_is_refused() {
     assert_eq!(
         world
             .sender
-            .bind(world.now, 9, TrackId(1), key, None, &[vp8], Kind::Video),
+            .bind(world.now, 9, TrackId(1), key, Limit::ALL, None, &[vp8], Kind::Video),
         Err(RefusalCode::UnknownSlot)
     );
     // One of the codecs was enough to bind; the publisher then sends the other one.

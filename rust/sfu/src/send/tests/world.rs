@@ -8,6 +8,7 @@ use super::source::{Made, Source, rtx_ssrc, slot_spec, ssrc};
 use crate::command::{Codec, ExtensionKind, ExtensionSpec, Kind, SlotSpec, SrtpProfile};
 use crate::encoding::{EncodingKey, EncodingView, Encodings};
 use crate::ids::Ssrc;
+use crate::layer::Limit;
 use crate::outbox::{Outbox, Path};
 use crate::reason::DropReason;
 use crate::rtp::ext::ExtensionMap;
@@ -133,6 +134,10 @@ impl World {
     }
 
     pub fn bind(&mut self, slot: SlotIndex, n: usize) -> Binding {
+        self.bind_up_to(slot, n, Limit::ALL)
+    }
+
+    pub fn bind_up_to(&mut self, slot: SlotIndex, n: usize, limit: Limit) -> Binding {
         let source = &self.sources.0[n];
         let view = source.ring.newest().map(|_| source.view());
         self.sender
@@ -141,6 +146,7 @@ impl World {
                 slot,
                 source.track,
                 source.key,
+                limit,
                 view,
                 &[source.spec],
                 source.spec.codec.kind(),
