@@ -90,7 +90,9 @@ export class Publish extends Connection<PublishOptions> {
       throw new StateError('not_connected', 'sendMetadata needs a connection');
     }
     if (!this.#write) {
-      throw new OptionError('sendMetadata needs metadata: true, H264 and a browser with transforms');
+      throw new OptionError(
+        'sendMetadata needs metadata: true, H264 and a browser with transforms',
+      );
     }
     const bytes = uuidBytes(uuid);
     if (!bytes) throw new OptionError(`Not a UUID: ${uuid}`);
