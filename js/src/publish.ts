@@ -89,7 +89,11 @@ export class Publish extends Connection<PublishOptions> {
     if (!this.connectedPeer) {
       throw new StateError('not_connected', 'sendMetadata needs a connection');
     }
-    if (!this.#write) throw new OptionError('sendMetadata needs metadata: true, H264 and a video');
+    if (!this.#write) {
+      throw new OptionError(
+        'sendMetadata needs metadata: true, H264 and a browser with transforms',
+      );
+    }
     const bytes = uuidBytes(uuid);
     if (!bytes) throw new OptionError(`Not a UUID: ${uuid}`);
     const json = jsonOf(value);

@@ -1,14 +1,6 @@
 import { css, html, LitElement, nothing } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import {
-  type LineReport,
-  loadReport,
-  reasonOf,
-  STEPS,
-  stalledAt,
-  stepInWords,
-  waitingInWords,
-} from './line-report.js';
+import { type LineReport, loadReport, type Step, stepInWords } from './line-report.js';
 import { type Sample, withSample } from './samples.js';
 import { shared } from './styles.js';
 import './line-graph.js';
@@ -100,7 +92,7 @@ export class LinePanel extends LitElement {
                 <h3>Line</h3>
                 <line-graph .samples=${this.samples}></line-graph>
                 <p class="quiet">
-                  ${report.rttMs ? `Round trip ${Math.round(report.rttMs)} ms. ` : ''}${(report.lost * 100).toFixed(1)} %
+                  ${report.rttMs === undefined ? '' : `Round trip ${Math.round(report.rttMs)} ms. `}${(report.loss * 100).toFixed(1)} %
                   of the packets lost.
                 </p>
               </section>
@@ -112,29 +104,29 @@ export class LinePanel extends LitElement {
     `;
   }
 
-  #timeline(report: LineReport) {
-    const stalled = stalledAt(report);
-    const waiting = report.slots.flatMap(({ mid, waiting }) =>
-      waiting === undefined ? [] : `${this.nameOf(mid)}: ${waitingInWords(waiting)}.`,
+  #timeline({ steps, stalled, slots }: LineReport) {
+    const waiting = slots.flatMap((slot) =>
+      slot.waiting === undefined ? [] : `${this.nameOf(slot.mid)}: ${slot.waiting}`,
     );
     // A picture knows more exactly what it waits for than the connection does.
-    const reasons = waiting.length > 0 || !stalled ? waiting : [reasonOf(report)];
+    const reasons = waiting.length > 0 || !stalled ? waiting : [stalled.reason];
     return html`
       <section aria-label="Timeline">
         <h3>${reasons.length > 0 ? NO_PICTURE : 'How the picture came'}</h3>
         <ol>
-          ${this.#step('Offer answered', 0, false)}
-          ${STEPS.map((step) => this.#step(stepInWords(step), report.steps[step], step === stalled))}
+          ${steps.map((step) => this.#step(step, step.step === stalled?.step))}
         </ol>
         ${reasons.map((reason) => html`<p class="stalled">${reason}</p>`)}
       </section>
     `;
   }
 
-  #step(name: string, doneMs: number | undefined, isStalled: boolean) {
+  #step({ step, doneMs }: Step, isStalled: boolean) {
     const look = doneMs !== undefined ? 'good' : isStalled ? 'warn' : '';
     const time = doneMs !== undefined ? `${Math.round(doneMs)} ms` : isStalled ? 'waiting' : '';
-    return html`<li><span class="state ${look}">${name}</span><span class="time">${time}</span></li>`;
+    return html`<li>
+      <span class="state ${look}">${stepInWords(step)}</span><span class="time">${time}</span>
+    </li>`;
   }
 
   readonly #toggled = (event: Event): void => {

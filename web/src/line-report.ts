@@ -1,91 +1,73 @@
 /** What the server tells of one viewer's connection (docs/protocol/debug.md). */
 
-/** The steps from the offer to the first picture, in their order. */
-export const STEPS = ['ice', 'dtls', 'firstPacket', 'firstKeyFrame', 'firstBound'] as const;
-export type Step = (typeof STEPS)[number];
+export interface Step {
+  /** One of those of `NAMES`, or one that came later. */
+  readonly step: string;
+  /** Milliseconds after the offer; `undefined` while it is not done. */
+  readonly doneMs: number | undefined;
+}
 
 export interface SlotLine {
   readonly mid: string;
-  /** Why it shows nothing, or not yet what it is to show. */
+  /** Why it shows nothing, or not yet what it is to show: a sentence. */
   readonly waiting: string | undefined;
 }
 
 export interface LineReport {
-  /** Milliseconds since the offer was taken. */
-  readonly ageMs: number;
-  /** When each step was done, in milliseconds since the offer was taken. */
-  readonly steps: Readonly<Record<Step, number | undefined>>;
-  /** Why the first step that is not done has stalled, in the server's words. */
-  readonly reason: string;
+  /** From the offer to the first picture, in order. */
+  readonly steps: readonly Step[];
+  /** The first step that is not done, and why, as a sentence. */
+  readonly stalled: { readonly step: string; readonly reason: string } | undefined;
   readonly estimateBps: number;
   readonly sentBps: number;
   readonly wantedBps: number;
   /** From 0 to 1. */
-  readonly lost: number;
-  /** Milliseconds; 0 is not known. */
-  readonly rttMs: number;
+  readonly loss: number;
+  /** Milliseconds; `undefined` while it is not known. */
+  readonly rttMs: number | undefined;
   readonly slots: readonly SlotLine[];
 }
 
-const BY_STEP: Record<Step, [done: string, stalled: string]> = {
-  ice: [
-    'Connectivity check (ICE)',
-    'No check has come. Is the server’s media port (UDP) open from this browser?',
-  ],
-  dtls: ['Keys agreed (DTLS)', 'The browser and the server have not agreed on keys.'],
-  firstPacket: ['First packet', 'Nothing was sent yet. Does the publisher send?'],
-  firstKeyFrame: ['First key frame', 'A key frame was asked for and has not come.'],
-  firstBound: ['First picture', 'No picture has begun.'],
+const NAMES: Record<string, string> = {
+  offer: 'Offer answered',
+  ice: 'Way found (ICE)',
+  dtls: 'Keys agreed (DTLS)',
+  first_packet: 'First packet',
+  first_key_frame: 'First key frame',
+  first_bound_slot: 'First picture or sound',
 };
 
-const BY_WAITING: Record<string, string> = {
-  transport: 'the connection is not up yet',
-  packets: 'the publisher has sent nothing yet',
-  key_frame: 'a key frame was asked for and has not come',
-  bandwidth: 'the line does not carry even its lowest layer',
-};
-
-export const stepInWords = (step: Step): string => BY_STEP[step][0];
-export const waitingInWords = (code: string): string => BY_WAITING[code] ?? code;
-
-/** Why the first step that is not done is not: the server's reason, else what is usual. */
-export function reasonOf(report: LineReport): string {
-  const step = stalledAt(report);
-  return step ? report.reason || BY_STEP[step][1] : '';
-}
-
-/** The first step that is not done. */
-export const stalledAt = ({ steps }: LineReport): Step | undefined =>
-  STEPS.find((step) => steps[step] === undefined);
+export const stepInWords = (step: string): string => NAMES[step] ?? step;
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null;
 
-const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 0);
+const listOf = (value: unknown): Record<string, unknown>[] =>
+  Array.isArray(value) ? value.filter(isRecord) : [];
+
+const numberOf = (value: unknown): number | undefined =>
+  typeof value === 'number' ? value : undefined;
 
 /** `undefined` when it is no report. */
 export function readReport(body: unknown): LineReport | undefined {
-  if (!isRecord(body) || typeof body.ageMs !== 'number') return undefined;
-  const doneAt = (key: string) => (typeof body[key] === 'number' ? body[key] : undefined);
-  const slots = Array.isArray(body.slots) ? body.slots.filter(isRecord) : [];
+  if (!isRecord(body) || !Array.isArray(body.timeline)) return undefined;
+  const { stalled_at: stalled } = body;
   return {
-    ageMs: body.ageMs,
-    steps: {
-      ice: doneAt('iceMs'),
-      dtls: doneAt('dtlsMs'),
-      firstPacket: doneAt('firstPacketMs'),
-      firstKeyFrame: doneAt('firstKeyFrameMs'),
-      firstBound: doneAt('firstBoundMs'),
-    },
-    reason: typeof body.reason === 'string' ? body.reason : '',
-    estimateBps: numberOf(body.estimateBps),
-    sentBps: numberOf(body.sentBps),
-    wantedBps: numberOf(body.wantedBps),
-    lost: numberOf(body.fractionLost),
-    rttMs: numberOf(body.rttMs),
-    slots: slots.map(({ mid, waiting }) => ({
+    steps: listOf(body.timeline).map(({ step, ms }) => ({
+      step: String(step),
+      doneMs: numberOf(ms),
+    })),
+    stalled: isRecord(stalled)
+      ? { step: String(stalled.step), reason: String(stalled.text ?? stalled.reason ?? '') }
+      : undefined,
+    estimateBps: numberOf(body.estimate_bps) ?? 0,
+    sentBps: numberOf(body.sent_bps) ?? 0,
+    wantedBps: numberOf(body.wanted_bps) ?? 0,
+    loss: numberOf(body.loss) ?? 0,
+    rttMs: numberOf(body.rtt_ms),
+    slots: listOf(body.slots).map(({ mid, waiting, text }) => ({
       mid: String(mid),
-      waiting: typeof waiting === 'string' ? waiting : undefined,
+      waiting: waiting == null ? undefined : String(text ?? waiting),
     })),
   };
 }

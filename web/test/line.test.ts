@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readReport, reasonOf, stalledAt } from '../src/line-report.js';
+import { readReport, stepInWords } from '../src/line-report.js';
 import { pathOf, type Sample, spansOf, topOf, WINDOW_MS, withSample } from '../src/samples.js';
 
 const sample = (at: number, more: Partial<Sample> = {}): Sample => ({
@@ -64,43 +64,53 @@ describe('the samples of a line', () => {
 
 describe('the report of a line', () => {
   const body = {
-    ageMs: 9_000,
-    iceMs: 38,
-    dtlsMs: 61,
-    firstPacketMs: 74,
-    firstKeyFrameMs: null,
-    firstBoundMs: null,
-    estimateBps: 2_400_000,
-    sentBps: 1_000_000,
-    wantedBps: 3_000_000,
-    fractionLost: 0.01,
-    rttMs: 12,
+    transport: 7,
+    role: 'viewer',
+    age_ms: 9_000,
+    timeline: [
+      { step: 'offer', ms: 0 },
+      { step: 'ice', ms: 38.4 },
+      { step: 'first_key_frame', ms: null },
+    ],
+    stalled_at: {
+      step: 'first_key_frame',
+      reason: 'key_frame',
+      text: 'The publisher has sent no key frame yet.',
+      for_ms: 900,
+    },
+    estimate_bps: 2_400_000,
+    sent_bps: 1_000_000,
+    wanted_bps: 3_000_000,
+    loss: 0.01,
+    rtt_ms: 12.5,
     slots: [
-      { mid: '0', waiting: 'key_frame' },
-      { mid: '2', waiting: null },
+      { mid: '0', track: 3, shown: null, waiting: 'bandwidth', text: 'The line is too slow.' },
+      { mid: '2', track: 4, shown: null, waiting: null, text: null },
     ],
   };
 
-  it('tells how far the connection has come', () => {
-    const report = readReport(body);
-    expect(report?.steps).toEqual({
-      ice: 38,
-      dtls: 61,
-      firstPacket: 74,
-      firstKeyFrame: undefined,
-      firstBound: undefined,
+  it('tells how far the connection has come, why no further, and how its line is', () => {
+    expect(readReport(body)).toEqual({
+      steps: [
+        { step: 'offer', doneMs: 0 },
+        { step: 'ice', doneMs: 38.4 },
+        { step: 'first_key_frame', doneMs: undefined },
+      ],
+      stalled: { step: 'first_key_frame', reason: 'The publisher has sent no key frame yet.' },
+      estimateBps: 2_400_000,
+      sentBps: 1_000_000,
+      wantedBps: 3_000_000,
+      loss: 0.01,
+      rttMs: 12.5,
+      slots: [
+        { mid: '0', waiting: 'The line is too slow.' },
+        { mid: '2', waiting: undefined },
+      ],
     });
-    expect(report && stalledAt(report)).toBe('firstKeyFrame');
-    expect(report?.slots.map(({ waiting }) => waiting)).toEqual(['key_frame', undefined]);
   });
 
-  it('gives the reason of the server, else the usual one', () => {
-    const usual = readReport(body);
-    expect(usual && reasonOf(usual)).toBe('A key frame was asked for and has not come.');
-    const own = readReport({ ...body, reason: 'The publisher sends no key frames.' });
-    expect(own && reasonOf(own)).toBe('The publisher sends no key frames.');
-    const done = readReport({ ...body, firstKeyFrameMs: 80, firstBoundMs: 80 });
-    expect(done && reasonOf(done)).toBe('');
+  it('names the steps, also one that came later', () => {
+    expect(['dtls', 'first_smell'].map(stepInWords)).toEqual(['Keys agreed (DTLS)', 'first_smell']);
   });
 
   it.each([[null], [[]], ['no'], [{}], [{ status: 'fail' }]])('is none: %j', (given) => {
@@ -108,6 +118,15 @@ describe('the report of a line', () => {
   });
 
   it('makes do with less', () => {
-    expect(readReport({ ageMs: 1 })).toMatchObject({ estimateBps: 0, rttMs: 0, slots: [] });
+    expect(readReport({ timeline: [null], stalled_at: null, rtt_ms: null })).toEqual({
+      steps: [],
+      stalled: undefined,
+      estimateBps: 0,
+      sentBps: 0,
+      wantedBps: 0,
+      loss: 0,
+      rttMs: undefined,
+      slots: [],
+    });
   });
 });
