@@ -1,11 +1,9 @@
 """How one transport does, for the owner of its stream."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from rostra.hub import _MAX_INSPECTIONS
 from rostra.model.media import (
     EncodingReport,
     LayerReport,
@@ -143,20 +141,6 @@ async def test_a_media_plane_that_does_not_answer_is_not_waited_for(
         assert (status, body["data"]["message"]) == (503, "timeout")
         server.engine.is_silent = False
         assert (await asked(server, main.transport))[0] == 200
-
-
-async def test_a_most_of_reports_is_waited_for(server: Server) -> None:
-    async with server.publisher() as main:
-        server.engine.is_silent = True
-        waiting = [asyncio.create_task(asked(server, main.transport)) for _ in range(_MAX_INSPECTIONS + 1)]
-        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        first = next(iter(done)).result()
-        assert (first[0], first[1]["data"]["message"]) == (503, "Server overloaded")
-        server.engine.is_silent = False
-        server.engine.capacity = 0
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_a_busy_media_plane_is_not_asked(server: Server) -> None:
