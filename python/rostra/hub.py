@@ -8,6 +8,7 @@ refused: what it asks for waits until there is room.
 import asyncio
 import itertools
 import secrets
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from typing import Final, Protocol, assert_never
 import structlog
 
 from rostra.media.engine import Engine, Overloaded
-from rostra.model import lifecycle, publishing, reporting, viewing
+from rostra.model import diagnosis, lifecycle, publishing, reporting, viewing
 from rostra.model.bandwidth import DEFAULT_MAX_BPS, BandwidthWish
 from rostra.model.description import SessionDescription
 from rostra.model.effects import Effect, HangUp, Send, SignalEvent, SourceEnded, SourceStarted, StartTimer
@@ -45,6 +46,7 @@ from rostra.model.media import (
     TransportClosed,
     TransportConnected,
     TransportId,
+    TransportReport,
     TransportResumed,
     TransportStalled,
     UnbindSlot,
@@ -60,6 +62,8 @@ _CHUNK: Final = 128
 """Commands of one attempt, far less than the media plane's queue."""
 _REPORT_MS: Final = 1000
 """How often viewers hear of layers while nothing starts or stops."""
+_MAX_INSPECTIONS: Final = 64
+"""Reports that may be waited for at a time."""
 _NOWHERE: Final = Stream(StreamKey(AccountId(""), StreamName("")))
 """The stream of transports that have left, or never were."""
 
@@ -82,6 +86,8 @@ class Opened:
 
     transport: TransportId
     answer: SessionDescription
+    names: tuple[str, str]
+    """What people may call it: known to its client, and hard to guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,9 @@ class Hub:
         self._unreported: Final[set[StreamKey]] = set()
         self._transports: Final = itertools.count(1)
         self._tracks: Final = itertools.count(1)
+        self._names: Final[dict[TransportId, tuple[str, str]]] = {}
+        self._named: Final[dict[str, TransportId]] = {}
+        self._inspections: Final[dict[TransportId, set[asyncio.Future[TransportReport | None]]]] = {}
         self._backlog: Final[deque[Command]] = deque()
         self._timers: Final[set[asyncio.TimerHandle]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -176,9 +185,19 @@ class Hub:
         if self._loop is not None:
             self._loop.remove_reader(self._engine.fileno())
             self._loop = None
+        for waiting in self._inspections.values():
+            for answer in waiting:
+                if not answer.done():
+                    answer.set_result(None)
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+
+    @property
+    def media_address(self) -> str:
+        """Where peers send media to first, ``host:port``."""
+        best = self._engine.candidates[0]
+        return f"[{best.ip}]:{best.port}" if ":" in best.ip else f"{best.ip}:{best.port}"
 
     def totals(self) -> Totals:
         """What is live now."""
@@ -222,7 +241,7 @@ class Hub:
         self._open(transport, peer, publishing.publish(self.stream(grant.stream), cmd))
         self._reports.own(transport, tuple(track.track_id for track in answer.tracks))
         log.info("feed opened", stream=str(grant.stream), source=source, transport=transport, codec=codec.value)
-        return Opened(transport, answer.description)
+        return Opened(transport, answer.description, self._named_anew(transport))
 
     def view(
         self,
@@ -250,7 +269,7 @@ class Hub:
         cmd = viewing.View(transport, spec, answer.main, answer.templates, pinned, events, layer)
         self._open(transport, peer, viewing.view(self.stream(grant.stream), cmd))
         log.info("viewer opened", stream=str(grant.stream), transport=transport, slots=len(answer.slots))
-        return Opened(transport, answer.description)
+        return Opened(transport, answer.description, self._named_anew(transport))
 
     def announce(self, transport: TransportId) -> None:
         """Tell a new publisher or viewer what there is to know, after its answer."""
@@ -294,6 +313,45 @@ class Hub:
         self._peers.pop(transport, None)
         self._event(transport, lambda stream: lifecycle.detach(stream, transport))
 
+    # --- Inspection ---------------------------------------------------------------------------------------------
+
+    def find(self, account: AccountId, name: str) -> diagnosis.Subject | None:
+        """The transport of that name or number, when it is of a stream of the account."""
+        number = int(name) if name.isascii() and name.isdigit() and len(name) < 20 else 0
+        transport = self._named.get(name, TransportId(number))
+        key = self._places.get(transport)
+        if key is None or key.account != account:
+            return None
+        return diagnosis.subject(self._streams[key], transport)
+
+    def inspect(self, transport: TransportId) -> asyncio.Future[TransportReport | None]:
+        """How a transport does; ``None``: it is gone. The media plane answers soon, and who waits says how long.
+
+        Raises:
+            Overloaded: the media plane has no room, or too many wait.
+        """
+        if sum(map(len, self._inspections.values())) >= _MAX_INSPECTIONS:
+            raise Overloaded
+        if not self._inspections.get(transport):
+            self._submitted([Inspect(transport)])
+        answer: asyncio.Future[TransportReport | None] = asyncio.get_running_loop().create_future()
+        self._inspections.setdefault(transport, set()).add(answer)
+        answer.add_done_callback(lambda done: self._inspected(transport, done))
+        return answer
+
+    def _inspected(self, transport: TransportId, answer: asyncio.Future[TransportReport | None]) -> None:
+        """Nobody waits for this one any more."""
+        waiting = self._inspections.get(transport, set())
+        waiting.discard(answer)
+        if not waiting:
+            self._inspections.pop(transport, None)
+
+    def _named_anew(self, transport: TransportId) -> tuple[str, str]:
+        names = (uuid.uuid4().hex, str(uuid.uuid4()))
+        self._names[transport] = names
+        self._named.update(dict.fromkeys(names, transport))
+        return names
+
     # --- Facts of the media plane -------------------------------------------------------------------------------
 
     def drain(self) -> None:
@@ -315,7 +373,10 @@ class Hub:
                 if event.transport in self._places:
                     self._reports.show(event)
                 return
-            case Inspected():
+            case Inspected(transport=transport, report=report):
+                for answer in self._inspections.get(transport, set()):
+                    if not answer.done():
+                        answer.set_result(report)
                 return
             case TransportConnected(profile=profile):
                 log.info("transport connected", transport=event.transport, profile=profile)
@@ -433,6 +494,8 @@ class Hub:
     def _forget(self, transport: TransportId) -> None:
         self._places.pop(transport, None)
         self._reports.forget(transport)
+        for name in self._names.pop(transport, ()):
+            del self._named[name]
 
     def _tick(self, key: StreamKey) -> None:
         stream = self._streams.get(key)

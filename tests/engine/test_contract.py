@@ -12,6 +12,7 @@ from rostra.media.engine import Engine, Overloaded
 from rostra.media.fake import FakeEngine
 from rostra.model.media import (
     AddSlot,
+    BandwidthSpec,
     BindSlot,
     CloseReason,
     CloseTransport,
@@ -21,18 +22,26 @@ from rostra.model.media import (
     EncodingSpec,
     Event,
     Fingerprint,
+    Inspect,
+    Inspected,
     Kind,
+    LayerChoice,
     MediaStats,
     Mid,
     OpenTransport,
+    PlayoutDelay,
+    Priority,
     ReceiveSpec,
     RefusalCode,
     Rejected,
+    SlotReport,
     SlotSpec,
+    Strategy,
     TrackId,
     TransportClosed,
     TransportId,
     UnbindSlot,
+    Waiting,
 )
 from tests.scene import AUDIO_CODECS, VIDEO_CODECS, slot_spec, transport_spec
 
@@ -225,6 +234,46 @@ def test_a_track_is_unknown_after_its_publisher_left(engine: Engine) -> None:
         TransportClosed(PUBLISHER, CloseReason.CLOSED),
         Rejected(VIEWER, VIDEO_MID, RefusalCode.UNKNOWN_TRACK),
     ]
+
+
+CHOICES = [
+    LayerChoice(),
+    LayerChoice(encoding=7),
+    LayerChoice(255, 255, 255, 255, 255, 65_535, 65_535),
+    LayerChoice(0, 0, 0, 0, 0, 1, 1),
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("priority", Priority)
+def test_any_layer_may_be_chosen_again_and_again(engine: Engine, choice: LayerChoice, priority: Priority) -> None:
+    bind = BindSlot(VIEWER, VIDEO_MID, VIDEO_TRACK, choice, priority)
+    first = BindSlot(VIEWER, VIDEO_MID, VIDEO_TRACK)
+    assert told(engine, publisher(), viewer(), first, bind, bind, first) == []
+
+
+def test_a_viewer_may_say_what_its_line_takes(engine: Engine) -> None:
+    opened = viewer()
+    shares = [BandwidthSpec(10**9, 30_000, strategy, smooth=True) for strategy in Strategy]
+    for share in shares:
+        spec = replace(opened.spec, bandwidth=share, playout_delay=PlayoutDelay(0, 40_950))
+        ended = TransportClosed(VIEWER, CloseReason.CLOSED)
+        assert told(engine, OpenTransport(VIEWER, spec), CloseTransport(VIEWER)) == [ended]
+
+
+def test_who_asks_how_a_transport_does_is_answered_whether_it_is_there_or_not(engine: Engine) -> None:
+    binds = BindSlot(VIEWER, VIDEO_MID, VIDEO_TRACK), BindSlot(VIEWER, AUDIO_MID, AUDIO_TRACK)
+    answers = told(engine, publisher(), viewer(), *binds, Inspect(VIEWER), Inspect(STRANGER))
+    (told_of_viewer, told_of_stranger) = answers
+    assert told_of_stranger == Inspected(STRANGER, None)
+    assert isinstance(told_of_viewer, Inspected)
+    report = told_of_viewer.report
+    assert report is not None
+    assert (report.ice_us, report.dtls_us, report.first_packet_us, report.first_bound_us) == (None,) * 4
+    assert set(report.slots) <= {
+        SlotReport(VIDEO_MID, VIDEO_TRACK, None, Waiting.TRANSPORT),
+        SlotReport(AUDIO_MID, AUDIO_TRACK, None, Waiting.TRANSPORT),
+    }
 
 
 def test_closing_ends_every_transport_and_takes_no_more_commands(engine: Engine) -> None:

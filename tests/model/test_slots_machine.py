@@ -3,7 +3,7 @@
 Facts of the media plane are taken in late, so that commands cross them on their way, and sometimes it has no room.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hypothesis import settings
@@ -14,9 +14,21 @@ from tests.scene import ALL_EVENTS, AUDIO, KEY, VIDEO, show
 from rostra.hub import Hub
 from rostra.media.engine import Overloaded
 from rostra.media.fake import FakeEngine
+from rostra.model.description import SessionDescription
 from rostra.model.effects import SignalEvent
 from rostra.model.ids import ServerId, SourceId
-from rostra.model.media import Codec, Kind, Mid, TrackId, TransportId
+from rostra.model.layers import AUTOMATIC, LayerWish
+from rostra.model.media import (
+    Codec,
+    EncodingReport,
+    Kind,
+    LayerChoice,
+    Mid,
+    Priority,
+    ShownLayer,
+    TrackId,
+    TransportId,
+)
 from rostra.model.refused import KindMismatch, TooMany, UnknownSource, UnknownTrack
 from rostra.model.token import PublishGrant, SubscribeGrant
 from rostra.model.viewing import Project
@@ -24,6 +36,9 @@ from rostra.protocol import sdp
 
 OFFERS = Path(__file__).parent.parent / "data" / "offers"
 PUBLISH = sdp.parse((OFFERS / "chromium-publish.sdp").read_text())
+PUBLISH_RIDS = sdp.parse((OFFERS / "chromium-publish-simulcast.sdp").read_text())
+PUBLISH_SIM = sdp.parse((OFFERS / "sdk-publish-sim.sdp").read_text())
+LISTENING = ALL_EVENTS | {"layers"}
 VIEW = sdp.parse((OFFERS / "chromium-view.sdp").read_text())
 SOURCES = [None, SourceId("a")]
 PUBLISHING = PublishGrant(KEY, ServerId("0" * 32), multisource=True, subscribe_requires_auth=False)
@@ -47,7 +62,26 @@ class Feed:
     source: SourceId | None
     priority: int | None
     tracks: dict[str, TrackId]
+    encodings: list[str]
     is_stalled: bool = False
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What the test remembers of what a viewer wants to see on one line."""
+
+    source: SourceId | None
+    kind: str
+    layer: LayerWish = AUTOMATIC
+    promote: bool = False
+
+
+LAYERS = st.builds(
+    LayerWish,
+    st.sampled_from([None, "l", "m", "h", "0", "2", "else"]),
+    st.sampled_from([None, 0, 2]),
+    max_height=st.sampled_from([None, 360]),
+)
 
 
 class Slots(RuleBasedStateMachine):
@@ -56,7 +90,8 @@ class Slots(RuleBasedStateMachine):
         self.engine = FakeEngine()
         self.hub = Hub(self.engine)
         self.feeds: dict[TransportId, Feed] = {}
-        self.intents: dict[TransportId, dict[str, tuple[SourceId | None, str]]] = {}
+        self.intents: dict[TransportId, dict[str, Intent]] = {}
+        self.pinned: dict[TransportId, SourceId | None] = {}
         self.has_news = False
 
     def pick(self, ids: list[TransportId], number: int) -> TransportId:
@@ -70,23 +105,31 @@ class Slots(RuleBasedStateMachine):
 
     @initialize(pinned=st.sampled_from(SOURCES))
     def somebody_watches(self, pinned: SourceId | None) -> None:
-        self.view(pinned)
+        self.view(pinned, AUTOMATIC)
 
     # --- Publishers ---------------------------------------------------------------------------------------------
 
     @rule(
-        source=st.sampled_from(SOURCES), priority=st.sampled_from([None, 1, 2]), sends=st.booleans(), late=st.booleans()
+        source=st.sampled_from(SOURCES),
+        priority=st.sampled_from([None, 1, 2]),
+        sends=st.booleans(),
+        late=st.booleans(),
+        offer=st.sampled_from([PUBLISH, PUBLISH_RIDS, PUBLISH_SIM]),
     )
-    def publish(self, source: SourceId | None, priority: int | None, sends: bool, late: bool) -> None:
+    def publish(
+        self, source: SourceId | None, priority: int | None, sends: bool, late: bool, offer: SessionDescription
+    ) -> None:
         try:
             opened = self.hub.publish(
-                PUBLISHING, PUBLISH, Silent(), codec=Codec.VP8, source=source, priority=priority, events=frozenset()
+                PUBLISHING, offer, Silent(), codec=Codec.VP8, source=source, priority=priority, events=frozenset()
             )
         except TooMany:
             return
         transport = opened.transport
         receive = self.engine.transport_spec(transport).receive
-        self.feeds[transport] = Feed(source, priority, {one.kind.value: one.track for one in receive})
+        (picture,) = (one for one in receive if one.kind is VIDEO)
+        ids = [encoding.rid or str(place) for place, encoding in enumerate(picture.encodings)]
+        self.feeds[transport] = Feed(source, priority, {one.kind.value: one.track for one in receive}, ids)
         self.hub.announce(transport)
         if sends:
             for track in self.feeds[transport].tracks.values():
@@ -111,11 +154,12 @@ class Slots(RuleBasedStateMachine):
 
     # --- Viewers ------------------------------------------------------------------------------------------------
 
-    @rule(pinned=st.sampled_from(SOURCES))
-    def view(self, pinned: SourceId | None) -> None:
-        opened = self.hub.view(VIEWING, VIEW, Silent(), pinned=pinned, events=ALL_EVENTS)
+    @rule(pinned=st.sampled_from(SOURCES), layer=LAYERS)
+    def view(self, pinned: SourceId | None, layer: LayerWish) -> None:
+        opened = self.hub.view(VIEWING, VIEW, Silent(), pinned=pinned, events=LISTENING, layer=layer)
         self.hub.announce(opened.transport)
-        self.intents[opened.transport] = {"0": (pinned, "video"), "1": (pinned, "audio")}
+        self.intents[opened.transport] = {"0": Intent(pinned, "video", layer), "1": Intent(pinned, "audio")}
+        self.pinned[opened.transport] = pinned
 
     @precondition(lambda self: self.intents)
     @rule(
@@ -123,14 +167,26 @@ class Slots(RuleBasedStateMachine):
         source=st.sampled_from(SOURCES),
         kind=st.sampled_from([AUDIO, VIDEO]),
         mid=st.sampled_from(["0", "1", "2", "3", "4"]),
+        layer=LAYERS,
+        promote=st.booleans(),
     )
-    def project(self, number: int, source: SourceId | None, kind: Kind, mid: str) -> None:
+    def project(
+        self, number: int, source: SourceId | None, kind: Kind, mid: str, layer: LayerWish, promote: bool
+    ) -> None:
         transport = self.pick(list(self.intents), number)
         try:
-            self.hub.project(Project(transport, source, (show(mid, kind),)))
+            self.hub.project(Project(transport, source, (show(mid, kind, layer=layer, promote=promote),)))
         except (KindMismatch, UnknownSource, UnknownTrack):
             return
-        self.intents[transport][mid] = (source, kind.value)
+        self.intents[transport][mid] = Intent(source, kind.value, layer, promote)
+
+    @precondition(lambda self: self.intents)
+    @rule(number=st.integers(0, 99), layer=LAYERS)
+    def select(self, number: int, layer: LayerWish) -> None:
+        transport = self.pick(list(self.intents), number)
+        self.hub.select(transport, layer)
+        if (intent := self.intents[transport].get("0")) is not None:
+            self.intents[transport]["0"] = replace(intent, layer=layer)
 
     @precondition(lambda self: self.intents)
     @rule(number=st.integers(0, 99), mid=st.sampled_from(["0", "1", "2", "3", "4"]))
@@ -169,6 +225,21 @@ class Slots(RuleBasedStateMachine):
         self.engine.drop(transport)
         del self.feeds[transport]
         self.has_news = True
+
+    @precondition(lambda self: self.feeds)
+    @rule(number=st.integers(0, 99), active=st.booleans(), late=st.booleans())
+    def flow(self, number: int, active: bool, late: bool) -> None:
+        feed = self.feeds[self.pick(list(self.feeds), number)]
+        reports = [EncodingReport(active=active)] * len(feed.encodings)
+        self.engine.flow(feed.tracks["video"], *reports)
+        self.news(late)
+
+    @precondition(lambda self: self.intents)
+    @rule(number=st.integers(0, 99), encoding=st.sampled_from([None, 0, 2]), late=st.booleans())
+    def forward(self, number: int, encoding: int | None, late: bool) -> None:
+        layer = ShownLayer(encoding) if encoding is not None else None
+        self.engine.forward(self.pick(list(self.intents), number), Mid("0"), layer)
+        self.news(late)
 
     @rule(pinned=st.sampled_from(SOURCES))
     def be_overloaded(self, pinned: SourceId | None) -> None:
@@ -214,15 +285,40 @@ class Slots(RuleBasedStateMachine):
             return
         for viewer, intents in self.intents.items():
             shown = self.engine.slots(viewer)
-            for mid, (source, kind) in intents.items():
+            for mid, intent in intents.items():
                 candidates = [
-                    ((not feed.is_stalled, feed.priority is not None, feed.priority or 0, transport), feed.tracks[kind])
+                    ((not feed.is_stalled, feed.priority is not None, feed.priority or 0, transport), feed)
                     for transport, feed in self.feeds.items()
-                    if feed.source == source and self.engine.is_live(feed.tracks[kind])
+                    if feed.source == intent.source and self.engine.is_live(feed.tracks[intent.kind])
                 ]
-                best = max(candidates)[1] if candidates else None
-                assert shown[Mid(mid)] == best
+                if not candidates:
+                    assert shown[Mid(mid)] is None
+                    continue
+                best = max(candidates, key=lambda one: one[0])[1]
+                assert shown[Mid(mid)] == best.tracks[intent.kind]
+                assert self.engine.choice(viewer, Mid(mid)) == self.choice(intent, best)
+                assert self.engine.priority(viewer, Mid(mid)) is self.priority(viewer, mid, intent)
             assert all(track is None for mid, track in shown.items() if mid not in intents)
+
+    def choice(self, intent: Intent, feed: Feed) -> LayerChoice:
+        if intent.kind == "audio":
+            return LayerChoice()
+        name = intent.layer.encoding
+        place = feed.encodings.index(name) if name in feed.encodings else None
+        return LayerChoice(encoding=place, spatial=intent.layer.spatial, max_height=intent.layer.max_height)
+
+    def priority(self, viewer: TransportId, mid: str, intent: Intent) -> Priority:
+        if {"0": "video", "1": "audio"}.get(mid) == intent.kind and intent.source == self.pinned[viewer]:
+            return Priority.MAIN
+        return Priority.PROMOTED if intent.promote else Priority.NORMAL
+
+    @invariant()
+    def reports_are_kept_of_the_living_alone(self) -> None:
+        if not self.has_news:
+            tracks = {track for feed in self.feeds.values() for track in feed.tracks.values()}
+            assert set(self.hub._reports.owners) == tracks
+            assert set(self.hub._reports.tracks) <= tracks
+            assert set(self.hub._reports.shown) <= set(self.intents)
 
     @invariant()
     def nothing_is_left_behind(self) -> None:

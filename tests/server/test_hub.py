@@ -5,18 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from rostra.hub import Hub
+from rostra.hub import _MAX_INSPECTIONS, Hub
 from rostra.media.engine import Overloaded
 from rostra.media.fake import FakeEngine
 from rostra.model.bandwidth import BandwidthWish
 from rostra.model.effects import Active, Inactive, Layers, SignalEvent, Stopped, ViewerCount
-from rostra.model.ids import ServerId
+from rostra.model.ids import AccountId, ServerId
 from rostra.model.layers import LayerWish
 from rostra.model.media import (
     BandwidthSpec,
     Codec,
     Command,
     EncodingReport,
+    Inspect,
     LayerChoice,
     Mid,
     PlayoutDelay,
@@ -25,6 +26,7 @@ from rostra.model.media import (
     Strategy,
     TrackId,
     TransportId,
+    TransportReport,
 )
 from rostra.model.refused import UnknownViewer, Unsuitable
 from rostra.model.token import PublishGrant, SubscribeGrant
@@ -336,3 +338,77 @@ def test_a_viewer_begins_with_its_layer_and_its_playout_delay() -> None:
     assert engine.priority(opened.transport, Mid("0")) is Priority.MAIN
     hub.select(opened.transport, LayerWish())
     assert engine.choice(opened.transport, Mid("0")) == LayerChoice()
+
+
+# --- Inspection -----------------------------------------------------------------------------------------------------
+
+
+async def test_who_asks_for_a_report_gets_the_next_one_and_the_media_plane_is_asked_once() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    viewer = view(hub)
+    first, second = hub.inspect(viewer), hub.inspect(viewer)
+    assert engine.commands.count(Inspect(viewer)) == 1
+    hub.drain()
+    assert await first is not None
+    assert await first == await second
+    assert await asked(hub, TransportId(99)) is None
+
+
+async def asked(hub: Hub, transport: TransportId) -> TransportReport | None:
+    answer = hub.inspect(transport)
+    hub.drain()
+    return await answer
+
+
+async def test_a_most_of_reports_is_waited_for_and_who_gives_up_makes_room() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    viewer = view(hub)
+    engine.is_silent = True
+    waiting = [hub.inspect(viewer) for _ in range(_MAX_INSPECTIONS)]
+    with pytest.raises(Overloaded):
+        hub.inspect(viewer)
+    for answer in waiting:
+        answer.cancel()
+    await settled()
+    engine.is_silent = False
+    assert await asked(hub, viewer) is not None
+    await settled()
+    assert not hub._inspections
+
+
+async def test_a_report_that_the_media_plane_has_no_room_for_is_refused() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    viewer = view(hub)
+    engine.capacity = 0
+    with pytest.raises(Overloaded):
+        hub.inspect(viewer)
+    assert not hub._inspections
+    engine.capacity = 10
+    hub.stop()
+
+
+async def test_the_end_answers_who_still_waits() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    viewer = view(hub)
+    engine.is_silent = True
+    answer = hub.inspect(viewer)
+    hub.stop()
+    assert await answer is None
+
+
+def test_a_transport_is_found_by_its_names_for_its_own_account_and_forgotten_with_it() -> None:
+    hub = Hub(FakeEngine())
+    opened = hub.view(SubscribeGrant(KEY, SERVER), VIEW, Ear(), pinned=None, events=ALL_EVENTS)
+    for name in (str(opened.transport), *opened.names):
+        found = hub.find(KEY.account, name)
+        assert found is not None
+        assert found.transport == opened.transport
+        assert hub.find(AccountId("other"), name) is None
+    hub.leave(opened.transport)
+    assert all(hub.find(KEY.account, name) is None for name in (str(opened.transport), *opened.names))
+    assert not hub._names
+    assert not hub._named

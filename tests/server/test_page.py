@@ -19,6 +19,7 @@ async def test_the_page_of_this_machine_gets_the_tokens(server: Server) -> None:
             "accountId": server.account.id,
             "publishToken": server.publish_token,
             "subscribeToken": server.subscribe_token,
+            "apiSecret": server.account.api_secret,
             "version": __version__,
         }
         assert reply.headers["cache-control"] == "no-store"
@@ -44,6 +45,7 @@ async def test_nobody_else_gets_the_tokens(server: Server, headers: dict[str, st
     reply = await server.client.get(SETTINGS, headers=headers)
     assert reply.status_code == 403
     assert server.publish_token not in reply.text
+    assert server.account.api_secret not in reply.text
 
 
 async def test_only_a_development_server_gives_tokens(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from rostra import __version__
-from rostra.server import director, page
+from rostra.server import debug, director, page
 from rostra.server.context import Context
 from rostra.server.http import Headers, on_error, on_http_exception
 from rostra.server.metrics import Metrics
@@ -35,6 +35,7 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
     app.router.routes += [
         *sockets.routes(),
         page.settings(context),
+        debug.route(context),
         Route("/healthz", _healthz),
         Route("/metrics", get_metrics),
         Route("/api/{path:path}", _other, methods=_ALL_METHODS),
@@ -44,7 +45,8 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
 
 
 async def _other(request: Request) -> Response:
-    raise HTTPException(405 if request.url.path in _API else 404)
+    path = request.url.path
+    raise HTTPException(405 if path in _API or path.startswith(debug.TRANSPORTS) else 404)
 
 
 async def _healthz(_request: Request) -> Response:

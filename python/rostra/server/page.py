@@ -27,11 +27,12 @@ class _Settings(msgspec.Struct, frozen=True, rename="camel"):
     account_id: str
     publish_token: str
     subscribe_token: str
+    api_secret: str
     version: str
 
 
 def settings(context: Context) -> Route:
-    """``GET /api/dev/settings``: the tokens, for the page of ``rostra dev`` on this machine alone."""
+    """``GET /api/dev/settings``: tokens and API secret, for the page of ``rostra dev`` on this machine alone."""
 
     async def get(request: Request) -> Response:
         if not context.config.dev:
@@ -41,7 +42,9 @@ def settings(context: Context) -> Route:
         account = (await context.store.accounts())[0]
         publish = (await context.store.publish_tokens(account.id))[0]
         subscribe = (await context.store.subscribe_tokens(account.id))[0]
-        body = msgspec.json.encode(_Settings(account.id, publish.value, subscribe.value, __version__))
+        body = msgspec.json.encode(
+            _Settings(account.id, publish.value, subscribe.value, account.api_secret, __version__)
+        )
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     return Route(SETTINGS, get, methods=["GET"])

@@ -5,7 +5,6 @@ One socket is one publisher or one viewer. What it may do was decided when its t
 
 import asyncio
 import hmac
-import uuid
 from typing import Final, assert_never
 
 import structlog
@@ -224,7 +223,7 @@ class _Socket:
             events=frozenset(command.events or ()),
         )
         self._transport = opened.transport
-        publisher, feed = uuid.uuid4().hex, str(uuid.uuid4())
+        publisher, feed = opened.names
         answer = signal.Published(sdp.write(opened.answer), publisher, CLUSTER, feed, str(grant.stream))
         self._outbox.post(signal.encode_published(trans_id, answer))
         self._hub.announce(opened.transport)
@@ -244,7 +243,7 @@ class _Socket:
             playout_delay=command.wanted_playout_delay(),
         )
         self._transport = opened.transport
-        subscriber, view = uuid.uuid4().hex, str(uuid.uuid4())
+        subscriber, view = opened.names
         answer = signal.Viewed(sdp.write(opened.answer), subscriber, CLUSTER, view, str(grant.stream))
         self._outbox.post(signal.encode_viewed(trans_id, answer))
         self._hub.announce(opened.transport)

@@ -1,11 +1,13 @@
 //! What crosses the threads: commands in, events out. Both sides hold a lock for a move of values and one eventfd call, never longer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rostra_sfu::command::{Command, Event};
+use rostra_sfu::ids::{Mid, TrackId, TransportId};
+use rostra_sfu::report::{ShownLayer, TrackLayers};
 use rostra_sfu::stats::Stats;
 
 use crate::sys::Wake;
@@ -89,8 +91,9 @@ impl AsRawFd for Inbox {
 /// Facts on their way to the control plane. Readable while there are any.
 ///
 /// Lifecycle events are never dropped, so the log grows while nobody drains it. What it can grow to is bounded by what the control plane
-/// ordered (a handful per transport and binding) and by one stall and resume per transport in 5 s. Totals are latest-wins: one per shard is
-/// kept, and `drain` adds them up into one event behind the others.
+/// ordered (a handful per transport and binding) and by one stall and resume per transport in 5 s. Layers are latest-wins: one per track and
+/// one per slot is kept, for as long as the transport lives, and they come behind the lifecycle. Totals are, too: one per shard is kept, and
+/// `drain` adds them up into one event behind all others.
 #[derive(Debug)]
 pub(crate) struct EventLog {
     state: Mutex<LogState>,
@@ -100,8 +103,69 @@ pub(crate) struct EventLog {
 #[derive(Debug)]
 struct LogState {
     events: Vec<Event>,
+    layers: Layers,
     stats: Vec<Stats>,
     stats_are_new: bool,
+}
+
+/// What nobody has fetched yet of layers.
+#[derive(Debug, Default)]
+struct Layers {
+    tracks: BTreeMap<TrackId, Box<TrackLayers>>,
+    /// At most one entry for each m-line, of which a transport has 512.
+    slots: BTreeMap<TransportId, Vec<(Mid, Option<ShownLayer>)>>,
+    /// Started tracks by their publisher: a report does not say whose it is. Outlives `drain`.
+    started: BTreeMap<TransportId, Vec<TrackId>>,
+}
+
+impl Layers {
+    /// Take what is latest-wins, and give back what is not.
+    fn sort(&mut self, event: Event) -> Option<Event> {
+        match event {
+            Event::TrackLayers(report) => {
+                self.tracks.insert(report.track, report);
+                None
+            }
+            Event::SlotLayer { transport, mid, layer } => {
+                let slots = self.slots.entry(transport).or_default();
+                match slots.iter_mut().find(|(known, _)| *known == mid) {
+                    Some((_, kept)) => *kept = layer,
+                    None => slots.push((mid, layer)),
+                }
+                None
+            }
+            Event::TrackStarted { transport, track } => {
+                self.started.entry(transport).or_default().push(track);
+                Some(event)
+            }
+            Event::TransportClosed { transport, .. } => {
+                self.slots.remove(&transport);
+                for track in self.started.remove(&transport).unwrap_or_default() {
+                    self.tracks.remove(&track);
+                }
+                Some(event)
+            }
+            Event::TransportConnected { .. }
+            | Event::TransportStalled { .. }
+            | Event::TransportResumed { .. }
+            | Event::SlotBound { .. }
+            | Event::Rejected { .. }
+            | Event::Inspected { .. }
+            | Event::Stats(_) => Some(event),
+        }
+    }
+
+    /// Move everything to the end of `events`, tracks before slots.
+    fn append_to(&mut self, events: &mut Vec<Event>) {
+        events.extend(std::mem::take(&mut self.tracks).into_values().map(Event::TrackLayers));
+        for (transport, slots) in std::mem::take(&mut self.slots) {
+            events.extend(
+                slots
+                    .into_iter()
+                    .map(|(mid, layer)| Event::SlotLayer { transport, mid, layer }),
+            );
+        }
+    }
 }
 
 impl EventLog {
@@ -109,6 +173,7 @@ impl EventLog {
         Ok(Self {
             state: Mutex::new(LogState {
                 events: Vec::new(),
+                layers: Layers::default(),
                 stats: vec![Stats::default(); shards],
                 stats_are_new: false,
             }),
@@ -116,13 +181,16 @@ impl EventLog {
         })
     }
 
-    /// Append `events`, leaving it empty.
+    /// Take in `events`, leaving it empty.
     pub(crate) fn publish(&self, events: &mut Vec<Event>) {
         if events.is_empty() {
             return;
         }
-        let mut state = lock(&self.state);
-        state.events.append(events);
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        for event in events.drain(..) {
+            state.events.extend(state.layers.sort(event));
+        }
         self.ready.set();
     }
 
@@ -136,11 +204,12 @@ impl EventLog {
         }
     }
 
-    /// Everything since the last call, in order.
+    /// Everything since the last call: the lifecycle in order, then layers, then totals.
     pub(crate) fn drain(&self) -> Vec<Event> {
         let mut state = lock(&self.state);
         self.ready.clear();
         let mut events = std::mem::take(&mut state.events);
+        state.layers.append_to(&mut events);
         if std::mem::take(&mut state.stats_are_new) {
             let mut total = Stats::default();
             for stats in &state.stats {
@@ -162,7 +231,8 @@ impl AsRawFd for EventLog {
 mod tests {
     use super::*;
     use crate::sys::is_readable;
-    use rostra_sfu::ids::TransportId;
+    use rostra_sfu::command::CloseReason;
+    use rostra_sfu::report::EncodingReport;
 
     fn close(id: u64) -> Command {
         Command::CloseTransport {
@@ -221,6 +291,95 @@ mod tests {
         assert_eq!(log.drain(), [stalled(1), stalled(2)]);
         assert!(!is_readable(log.as_raw_fd()));
         assert!(log.drain().is_empty());
+    }
+
+    fn flows(track: u64, bitrate_bps: u64) -> Event {
+        Event::TrackLayers(Box::new(TrackLayers {
+            track: TrackId(track),
+            encodings: vec![EncodingReport {
+                bitrate_bps,
+                ..EncodingReport::default()
+            }],
+        }))
+    }
+
+    fn shows(transport: u64, mid: &[u8], encoding: Option<u8>) -> Event {
+        Event::SlotLayer {
+            transport: TransportId(transport),
+            mid: Mid::new(mid).unwrap(),
+            layer: encoding.map(|encoding| ShownLayer {
+                encoding,
+                spatial: 255,
+                temporal: 255,
+            }),
+        }
+    }
+
+    fn started(transport: u64, track: u64) -> Event {
+        Event::TrackStarted {
+            transport: TransportId(transport),
+            track: TrackId(track),
+        }
+    }
+
+    fn closed(transport: u64) -> Event {
+        Event::TransportClosed {
+            transport: TransportId(transport),
+            reason: CloseReason::Closed,
+        }
+    }
+
+    #[test]
+    fn of_layers_only_the_latest_of_each_track_and_slot_is_told_behind_the_lifecycle() {
+        let log = EventLog::new(1).unwrap();
+        for bitrate in 0..1000 {
+            log.publish(&mut vec![
+                flows(2, bitrate),
+                shows(9, b"0", Some(0)),
+                flows(1, 5),
+                shows(9, b"1", Some(1)),
+                shows(9, b"0", None),
+            ]);
+        }
+        log.publish_stats(0, Stats::default());
+        log.publish(&mut vec![stalled(7)]);
+        assert!(is_readable(log.as_raw_fd()));
+        assert_eq!(
+            log.drain(),
+            [
+                stalled(7),
+                flows(1, 5),
+                flows(2, 999),
+                shows(9, b"0", None),
+                shows(9, b"1", Some(1)),
+                Event::Stats(Box::default()),
+            ]
+        );
+        assert!(!is_readable(log.as_raw_fd()));
+        assert!(log.drain().is_empty());
+    }
+
+    #[test]
+    fn layers_of_a_transport_that_closed_are_not_told() {
+        let log = EventLog::new(1).unwrap();
+        log.publish(&mut vec![started(1, 11), started(1, 12), started(2, 21)]);
+        assert_eq!(log.drain().len(), 3);
+        log.publish(&mut vec![
+            flows(11, 1),
+            flows(12, 1),
+            flows(21, 1),
+            shows(3, b"0", Some(0)),
+            shows(4, b"0", Some(0)),
+        ]);
+        log.publish(&mut vec![closed(1), closed(3), closed(3)]);
+        assert_eq!(
+            log.drain(),
+            [closed(1), closed(3), closed(3), flows(21, 1), shows(4, b"0", Some(0))]
+        );
+        log.publish(&mut vec![closed(2), closed(4)]);
+        log.drain();
+        let state = lock(&log.state);
+        assert!(state.layers.started.is_empty() && state.layers.slots.is_empty() && state.layers.tracks.is_empty());
     }
 
     #[test]

@@ -1,0 +1,160 @@
+"""``GET /api/debug/transports/{id}`` (docs/protocol/debug.md): how one transport does, as JSON."""
+
+import msgspec
+
+from rostra.model.diagnosis import WAITING, Diagnosis, Subject
+from rostra.model.media import (
+    EncodingReport,
+    LayerReport,
+    ShownLayer,
+    SlotReport,
+    TrackId,
+    TrackLayers,
+    TransportReport,
+)
+
+
+class _Step(msgspec.Struct, frozen=True):
+    step: str
+    ms: float | None
+
+
+class _Stall(msgspec.Struct, frozen=True):
+    step: str
+    reason: str
+    text: str
+    for_ms: float
+
+
+class _Layer(msgspec.Struct, frozen=True):
+    spatial: int
+    temporal: int
+    bitrate_bps: int
+    width: int
+    height: int
+
+
+class _Encoding(msgspec.Struct, frozen=True):
+    id: str
+    active: bool
+    codec: str | None
+    bitrate_bps: int
+    total_bps: int
+    target_bps: int
+    width: int
+    height: int
+    fps: int
+    packets: int
+    bytes: int
+    layers: list[_Layer]
+
+
+class _Track(msgspec.Struct, frozen=True):
+    track: int
+    encodings: list[_Encoding]
+
+
+class _Shown(msgspec.Struct, frozen=True):
+    encoding: str
+    spatial: int
+    temporal: int
+
+
+class _Slot(msgspec.Struct, frozen=True):
+    mid: str
+    track: int
+    shown: _Shown | None
+    waiting: str | None
+    text: str | None
+
+
+class _Report(msgspec.Struct, frozen=True):
+    transport: int
+    stream_id: str
+    role: str
+    age_ms: float
+    timeline: list[_Step]
+    stalled_at: _Stall | None
+    estimate_bps: int
+    sent_bps: int
+    wanted_bps: int
+    loss: float
+    rtt_ms: float | None
+    tracks: list[_Track]
+    slots: list[_Slot]
+
+
+def encode_report(subject: Subject, report: TransportReport, diagnosis: Diagnosis) -> bytes:
+    """The reply. Times are milliseconds after the offer."""
+    stall = diagnosis.stalled
+    return msgspec.json.encode(
+        _Report(
+            transport=subject.transport,
+            stream_id=str(subject.stream),
+            role="publisher" if subject.publishes else "viewer",
+            age_ms=_ms(report.age_us),
+            timeline=[_Step(one.step, _ms(one.at_us) if one.at_us is not None else None) for one in diagnosis.steps],
+            stalled_at=_Stall(stall.step, stall.reason, stall.text, _ms(stall.for_us)) if stall is not None else None,
+            estimate_bps=report.estimate_bps,
+            sent_bps=report.sent_bps,
+            wanted_bps=report.wanted_bps,
+            loss=round(report.fraction_lost / 256, 4),
+            rtt_ms=_ms(report.rtt_us) if report.rtt_us else None,
+            tracks=[_track(one, subject) for one in report.tracks],
+            slots=[_slot(one, subject) for one in report.slots],
+        )
+    )
+
+
+def _track(track: TrackLayers, subject: Subject) -> _Track:
+    return _Track(
+        track.track,
+        [_encoding(_id(subject, track.track, place), one) for place, one in enumerate(track.encodings)],
+    )
+
+
+def _encoding(name: str, one: EncodingReport) -> _Encoding:
+    return _Encoding(
+        id=name,
+        active=one.active,
+        codec=one.codec.value if one.codec is not None else None,
+        bitrate_bps=one.bitrate_bps,
+        total_bps=one.total_bps,
+        target_bps=one.target_bps,
+        width=one.width,
+        height=one.height,
+        fps=one.fps,
+        packets=one.packets,
+        bytes=one.bytes,
+        layers=list(map(_layer, one.layers)),
+    )
+
+
+def _layer(one: LayerReport) -> _Layer:
+    return _Layer(one.spatial, one.temporal, one.bitrate_bps, one.width, one.height)
+
+
+def _slot(slot: SlotReport, subject: Subject) -> _Slot:
+    waiting = slot.waiting
+    return _Slot(
+        mid=slot.mid,
+        track=slot.track,
+        shown=_shown(slot.shown, slot.track, subject),
+        waiting=waiting.value if waiting is not None else None,
+        text=WAITING[waiting] if waiting is not None else None,
+    )
+
+
+def _shown(shown: ShownLayer | None, track: TrackId, subject: Subject) -> _Shown | None:
+    if shown is None:
+        return None
+    return _Shown(_id(subject, track, shown.encoding), shown.spatial, shown.temporal)
+
+
+def _id(subject: Subject, track: TrackId, place: int) -> str:
+    ids = subject.encodings.get(track, ())
+    return ids[place] if place < len(ids) else str(place)
+
+
+def _ms(us: int) -> float:
+    return round(us / 1000, 1)

@@ -1,0 +1,151 @@
+"""How one transport does, for the owner of its stream."""
+
+from typing import Any
+
+import pytest
+
+from rostra.model.media import (
+    EncodingReport,
+    LayerReport,
+    Mid,
+    ShownLayer,
+    SlotReport,
+    TrackLayers,
+    TransportId,
+    TransportReport,
+    Waiting,
+)
+from rostra.server import debug
+from tests.server.harness import ALL, PUBLISH_OFFER, VIEW_OFFER, Server
+
+PATH = "/api/debug/transports"
+
+
+async def asked(server: Server, name: object, *, secret: str | None = None) -> tuple[int, dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {secret or server.account.api_secret}"}
+    reply = await server.client.get(f"{PATH}/{name}", headers=headers)
+    body: dict[str, Any] = reply.json()
+    return reply.status_code, body
+
+
+async def test_a_viewer_is_told_by_every_name_that_its_client_knows(server: Server) -> None:
+    async with server.publisher() as main, server.socket("subscribe") as viewer:
+        answer = await viewer.command("view", sdp=VIEW_OFFER, events=ALL)
+        (transport,) = server.engine.transports() - {main.transport}
+        picture = next(track for mid, track in server.engine.slots(transport).items() if mid == "0")
+        assert picture is not None
+        layers = TrackLayers(picture, (EncodingReport(active=True, layers=(LayerReport(0, 0, 5, 640, 360),)),))
+        report = TransportReport(
+            age_us=5_000_000,
+            ice_us=20_100,
+            dtls_us=45_000,
+            first_packet_us=60_000,
+            first_key_frame_us=60_000,
+            first_bound_us=59_900,
+            estimate_bps=2_000_000,
+            sent_bps=1_500_000,
+            wanted_bps=3_000_000,
+            fraction_lost=64,
+            rtt_us=12_340,
+            tracks=(layers,),
+            slots=(
+                SlotReport(Mid("0"), picture, ShownLayer(0, 255, 1), None),
+                SlotReport(Mid("7"), picture, None, Waiting.BANDWIDTH),
+            ),
+        )
+        server.engine.answer(transport, report)
+        told = [
+            await asked(server, name)
+            for name in (transport, answer["data"]["subscriberId"], answer["data"]["streamViewId"])
+        ]
+        assert told[0] == told[1] == told[2]
+        status, body = told[0]
+        assert status == 200
+        slots, tracks = body.pop("slots"), body.pop("tracks")
+        assert body == {
+            "transport": transport,
+            "stream_id": f"{server.account.id}/demo",
+            "role": "viewer",
+            "age_ms": 5000.0,
+            "timeline": [
+                {"step": "offer", "ms": 0.0},
+                {"step": "ice", "ms": 20.1},
+                {"step": "dtls", "ms": 45.0},
+                {"step": "first_packet", "ms": 60.0},
+                {"step": "first_key_frame", "ms": 60.0},
+                {"step": "first_bound_slot", "ms": 59.9},
+            ],
+            "stalled_at": None,
+            "estimate_bps": 2_000_000,
+            "sent_bps": 1_500_000,
+            "wanted_bps": 3_000_000,
+            "loss": 0.25,
+            "rtt_ms": 12.3,
+        }
+        assert slots[0] == {
+            "mid": "0",
+            "track": picture,
+            "shown": {"encoding": "0", "spatial": 255, "temporal": 1},
+            "waiting": None,
+            "text": None,
+        }
+        assert (slots[1]["shown"], slots[1]["waiting"]) == (None, "bandwidth")
+        assert "lowest layer" in slots[1]["text"]
+        assert tracks[0]["encodings"][0]["layers"] == [
+            {"spatial": 0, "temporal": 0, "bitrate_bps": 5, "width": 640, "height": 360}
+        ]
+
+
+async def test_a_publisher_that_nothing_arrives_from_is_told_what_to_look_at(server: Server) -> None:
+    async with server.socket("publish") as publisher:
+        answer = await publisher.command("publish", sdp=PUBLISH_OFFER, codec="vp8")
+        for name in (answer["data"]["publisherId"], answer["data"]["feedId"]):
+            status, body = await asked(server, name)
+            assert (status, body["role"], body["rtt_ms"]) == (200, "publisher", None)
+            assert body["stalled_at"]["step"] == "ice"
+            assert body["stalled_at"]["reason"] == "no_ice_check"
+            assert "UDP 127.0.0.1:8081" in body["stalled_at"]["text"]
+
+
+async def test_only_the_owner_of_the_stream_is_told(server: Server) -> None:
+    async with server.publisher() as main:
+        other = await server.store.add_account()
+        assert (await asked(server, main.transport, secret=other.api_secret))[0] == 404
+        for secret in ("x", server.publish_token, server.account.api_secret[:-1] + "x"):
+            status, body = await asked(server, main.transport, secret=secret)
+            assert (status, body) == (401, {"status": "fail", "data": {"message": "Unauthorized"}})
+        assert (await server.client.get(f"{PATH}/{main.transport}")).status_code == 401
+        assert (await server.client.post(f"{PATH}/{main.transport}")).status_code == 405
+
+
+@pytest.mark.parametrize("name", ["0", "99", "-1", "x", "1" * 400, "٣", "1.5", " 1"])
+async def test_what_is_not_there_is_not_found(server: Server, name: str) -> None:
+    assert (await asked(server, name))[0] == 404
+
+
+async def test_who_left_is_not_found(server: Server) -> None:
+    async with server.socket("publish") as publisher:
+        answer = await publisher.command("publish", sdp=PUBLISH_OFFER, codec="vp8")
+        assert (await asked(server, answer["data"]["feedId"]))[0] == 200
+        await publisher.command("unpublish")
+        assert (await asked(server, answer["data"]["feedId"]))[0] == 404
+
+
+async def test_a_media_plane_that_does_not_answer_is_not_waited_for(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debug, "DEADLINE_S", 0.01)
+    async with server.publisher() as main:
+        server.engine.is_silent = True
+        status, body = await asked(server, main.transport)
+        assert (status, body["data"]["message"]) == (503, "timeout")
+        server.engine.is_silent = False
+        assert (await asked(server, main.transport))[0] == 200
+
+
+async def test_a_busy_media_plane_is_not_asked(server: Server) -> None:
+    async with server.publisher() as main:
+        server.engine.capacity = 0
+        status, body = await asked(server, TransportId(main.transport))
+        assert (status, body["data"]["message"]) == (503, "Server overloaded")
+        server.engine.capacity = 1000
