@@ -1,5 +1,6 @@
 //! The estimator on lines as viewers have them.
 
+mod feedback;
 mod line;
 
 use line::{Jitter, Line, Loss, Outcome, Source, run};

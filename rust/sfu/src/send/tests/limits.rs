@@ -330,7 +330,7 @@ proptest! {
         let _ = world.nack(VIDEO, &seqs);
         world.pass(5_000 * MS);
         let again = world.again(VIDEO);
-        prop_assert!(again.len() + filled >= seqs.len().min(256));
+        prop_assert!(again.len() + filled >= seqs.len().min(256), "{} {} {}", again.len(), filled, seqs.len());
         for again in again {
             let number = u16::from_be_bytes([again.payload[0], again.payload[1]]);
             let original = media.iter().find(|seen| seen.seq as u16 == number).unwrap();
