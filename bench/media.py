@@ -1,9 +1,9 @@
 """What forwarding one packet costs in user space: time, instructions, allocations, memory.
 
 ``rust/sim/src/bin/forward.rs`` does the work: one publisher of VP8 and Opus, real DTLS handshakes and keys, packets
-pushed straight into a shard, sealed datagrams dropped. Its time (of the thread on the processor) contains everything
-between the two: opening each incoming packet once, rings, queues, pacing, timers, numbering, rewriting, reports,
-sealing. The cost of encryption alone is that of sealing packets of the same sizes with the same profile for as many
+through a shard to viewers who answer with feedback. Its time (of the thread on the processor) contains everything
+that the shard does: opening each incoming packet once, rings, queues, pacing, timers, numbering, rewriting, reports,
+sealing, and reading the feedback for the estimate of each viewer's bandwidth. The cost of encryption alone is that of sealing packets of the same sizes with the same profile for as many
 viewers; the cost without encryption is the difference.
 """
 
@@ -68,7 +68,7 @@ def instructions() -> dict[str, float] | None:
                 "--tool=callgrind",
                 f"--callgrind-out-file={profile}",
                 "--collect-atstart=no",
-                "--toggle-collect=*measured_forwarding*",
+                "--toggle-collect=*measured_in_shard*",
                 "--toggle-collect=*measured_sealing*",
             ),
         )
@@ -80,7 +80,7 @@ def instructions() -> dict[str, float] | None:
             check=True,
         ).stdout
     allocating = re.search(r":_?(malloc|calloc|realloc|_int_malloc) \[", table)
-    forwarding = inclusive(table, "forward::measured_forwarding")
+    forwarding = inclusive(table, "rostra_sim::bed::measured_in_shard")
     sealing = inclusive(table, "forward::measured_sealing")
     return {
         "forwarding": forwarding / packets,

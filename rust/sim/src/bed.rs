@@ -1,9 +1,10 @@
-//! A test bed for measuring: real handshakes over perfect wires, then media pushed straight into the shard, what comes out thrown away.
+//! A test bed for measuring: real clients on perfect wires, everything delivered both ways, feedback of the viewers included. What the
+//! shard itself does is measured, and nothing else.
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{Command, Event, Kind, SrtpProfile};
@@ -17,7 +18,7 @@ use rostra_sfu::transport::classify::{Class, classify};
 use rostra_sfu::transport::dtls::DtlsConfig;
 
 use crate::client::{Client, Heard, Media, Server};
-use crate::counting::{allocations, heap_bytes};
+use crate::counting::{allocations, cpu_time, heap_bytes};
 use crate::media::Encoder;
 
 /// Pictures a second of the publisher. It sends 50 sounds a second too.
@@ -32,11 +33,8 @@ const VIDEO: TrackId = TrackId(1);
 const AUDIO: TrackId = TrackId(2);
 const PUBLISHER: usize = 0;
 
-/// Sealed datagrams of the publisher and when they arrive.
-pub type Slice = Vec<(u64, Vec<u8>)>;
-
-/// What a slice came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a while of media came to. Times and allocations are those inside the shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
     /// RTP packets to viewers.
     pub packets: u64,
@@ -46,8 +44,12 @@ pub struct Forwarded {
     pub runs: u64,
     /// Datagrams of all kinds that left.
     pub datagrams: u64,
-    /// Allocations inside the shard.
+    /// Allocations while packets went in and out. Timers may allocate: once a second the layers are told.
     pub allocations: u64,
+    /// Processor time of everything, timers and feedback included.
+    pub took: Duration,
+    /// Bytes of the publisher's datagrams.
+    pub sizes: Vec<usize>,
 }
 
 /// One shard, one publisher of VP8 and Opus, viewers.
@@ -68,6 +70,9 @@ pub struct Bed {
     rtp_delivered: u64,
     weighed: bool,
     heap: i64,
+    /// Of asking what time it is, twice.
+    clock_cost: Duration,
+    measured: Option<Forwarded>,
 }
 
 impl Bed {
@@ -105,6 +110,8 @@ impl Bed {
             rtp_delivered: 0,
             weighed,
             heap: 0,
+            clock_cost: clock_cost(),
+            measured: None,
         };
         for number in 0..=viewers {
             bed.open(base, number, video);
@@ -132,7 +139,7 @@ impl Bed {
         self.by_address.insert(client.address(), self.clients.len());
         self.clients.push(client);
         let transport = TransportId(u64::from(number) + 1);
-        self.in_shard(|shard, _| {
+        self.in_shard(Work::Timers, |shard, _| {
             // A copy, so that what the shard keeps was allocated where it is weighed.
             let spec = Box::new(spec.clone());
             shard.command(Time::ZERO, Command::OpenTransport { transport, spec });
@@ -156,16 +163,29 @@ impl Bed {
 
     /// Handshakes and the first seconds of media, everything delivered both ways.
     pub fn warm_up(&mut self) {
-        self.exchange(WARM_UP_US, true);
+        self.exchange(WARM_UP_US);
     }
 
-    /// Full exchange up to `until_us`. Without `media`, the publisher pauses and viewers hear no RTP.
-    fn exchange(&mut self, until_us: u64, media: bool) {
+    /// Media for so long: what is measured.
+    pub fn forward(&mut self, length_us: u64) -> Forwarded {
+        let before = self.shard.stats().rtp_out;
+        self.measured = Some(Forwarded::default());
+        self.exchange(self.now_us + length_us);
+        let measured = self.measured.take().unwrap_or_default();
+        Forwarded {
+            packets: self.shard.stats().rtp_out - before,
+            ..measured
+        }
+    }
+
+    /// Full exchange up to `until_us`.
+    fn exchange(&mut self, until_us: u64) {
         while self.now_us < until_us {
             self.now_us += TICK_US;
             let mut to_shard = Vec::new();
-            if media {
-                self.publish(self.now_us, &mut to_shard);
+            self.publish(self.now_us, &mut to_shard);
+            if let Some(measured) = &mut self.measured {
+                measured.sizes.extend(to_shard.iter().map(|(_, bytes)| bytes.len()));
             }
             for client in 0..self.clients.len() {
                 if self.wake[client] <= self.now_us {
@@ -174,7 +194,7 @@ impl Bed {
                 }
             }
             let now = Time(self.now_us);
-            self.in_shard(|shard, _| shard.timeout(now));
+            self.in_shard(Work::Timers, |shard, _| shard.timeout(now));
             loop {
                 self.deliver(&mut to_shard);
                 let to_clients = self.transmit();
@@ -182,12 +202,9 @@ impl Bed {
                     break;
                 }
                 for (client, bytes) in to_clients {
-                    let is_rtp = classify(&bytes) == Some(Class::Rtp);
-                    if media || !is_rtp {
-                        self.rtp_delivered += u64::from(is_rtp);
-                        self.clients[client].receive(self.now_us, self.server.address, &bytes);
-                        self.drain(client, &mut to_shard);
-                    }
+                    self.rtp_delivered += u64::from(classify(&bytes) == Some(Class::Rtp));
+                    self.clients[client].receive(self.now_us, self.server.address, &bytes);
+                    self.drain(client, &mut to_shard);
                 }
             }
         }
@@ -227,11 +244,16 @@ impl Bed {
 
     fn deliver(&mut self, to_shard: &mut Vec<(usize, Vec<u8>)>) {
         let (now, to) = (Time(self.now_us), self.server.address);
-        for (client, mut bytes) in to_shard.drain(..) {
-            let from = self.clients[client].address();
-            let bytes = bytes.as_mut_slice();
-            self.in_shard(|shard, _| shard.datagram(now, Datagram { from, to, bytes }));
-        }
+        let mut datagrams: Vec<_> = to_shard
+            .drain(..)
+            .map(|(client, bytes)| (self.clients[client].address(), bytes))
+            .collect();
+        self.in_shard(Work::Packets, |shard, _| {
+            for (from, bytes) in &mut datagrams {
+                let (from, bytes) = (*from, bytes.as_mut_slice());
+                shard.datagram(now, Datagram { from, to, bytes });
+            }
+        });
     }
 
     fn transmit(&mut self) -> Vec<(usize, Vec<u8>)> {
@@ -239,7 +261,14 @@ impl Bed {
         let mut sent = Vec::new();
         loop {
             self.outbox.clear();
-            let more = self.in_shard(|shard, outbox| shard.transmit(now, outbox));
+            let more = self.in_shard(Work::Packets, |shard, outbox| shard.transmit(now, outbox));
+            if let Some(measured) = &mut self.measured {
+                for run in self.outbox.runs() {
+                    measured.runs += 1;
+                    measured.datagrams += run.count() as u64;
+                    measured.bytes += run.len as u64;
+                }
+            }
             for (path, bytes) in self.outbox.datagrams() {
                 if let Some(client) = self.by_address.get(&path.remote) {
                     sent.push((*client, bytes.to_vec()));
@@ -259,80 +288,20 @@ impl Bed {
         sent
     }
 
-    fn in_shard<R>(&mut self, work: impl FnOnce(&mut ShardCore, &mut Outbox) -> R) -> R {
-        if !self.weighed {
-            return work(&mut self.shard, &mut self.outbox);
+    fn in_shard<R>(&mut self, kind: Work, work: impl FnOnce(&mut ShardCore, &mut Outbox) -> R) -> R {
+        let heap = if self.weighed { heap_bytes() } else { 0 };
+        let (began, allocated) = (cpu_time(), allocations());
+        let result = measured_in_shard(&mut self.shard, &mut self.outbox, work);
+        if let Some(measured) = &mut self.measured {
+            measured.took += (cpu_time() - began).saturating_sub(self.clock_cost);
+            if kind == Work::Packets {
+                measured.allocations += allocations() - allocated;
+            }
         }
-        let before = heap_bytes();
-        let result = work(&mut self.shard, &mut self.outbox);
-        self.heap += heap_bytes() - before;
+        if self.weighed {
+            self.heap += heap_bytes() - heap;
+        }
         result
-    }
-
-    /// The publisher's next `length_us` of media, sealed and not delivered yet. Checks of ICE stay for [`Bed::catch_up`].
-    pub fn record(&mut self, length_us: u64) -> Slice {
-        let mut slice = Vec::new();
-        let mut sealed = Vec::new();
-        for now_us in (self.now_us..self.now_us + length_us).step_by(TICK_US as usize) {
-            self.publish(now_us, &mut sealed);
-            let media = sealed.drain(..).map(|(_, bytes)| (now_us, bytes));
-            slice.extend(media.filter(|(_, bytes)| classify(bytes) == Some(Class::Rtp)));
-        }
-        slice
-    }
-
-    /// Forward a recorded slice: what is measured. Datagrams arrive at their times, those of one time as one batch; timers and
-    /// pacing run; what leaves is thrown away.
-    #[inline(never)]
-    pub fn forward(&mut self, slice: &mut Slice, length_us: u64) -> Forwarded {
-        let (end_us, from, to) = (
-            self.now_us + length_us,
-            self.clients[PUBLISHER].address(),
-            self.server.address,
-        );
-        let (packets, allocated) = (self.shard.stats().rtp_out, allocations());
-        let mut out = Forwarded::default();
-        let mut arriving = slice.iter_mut().peekable();
-        loop {
-            let arrival_us = arriving.peek().map(|(at_us, _)| *at_us);
-            let timer_us = self.shard.next_timeout().map(|at| at.0);
-            let Some(at_us) = [arrival_us, timer_us]
-                .into_iter()
-                .flatten()
-                .min()
-                .filter(|at| *at < end_us)
-            else {
-                break;
-            };
-            self.now_us = self.now_us.max(at_us);
-            let now = Time(self.now_us);
-            while let Some((_, bytes)) = arriving.next_if(|(at, _)| *at <= at_us) {
-                self.shard.datagram(now, Datagram { from, to, bytes });
-            }
-            self.shard.timeout(now);
-            loop {
-                self.outbox.clear();
-                let more = self.shard.transmit(now, &mut self.outbox);
-                for run in self.outbox.runs() {
-                    out.runs += 1;
-                    out.datagrams += run.count() as u64;
-                    out.bytes += run.len as u64;
-                }
-                if !more {
-                    break;
-                }
-            }
-        }
-        self.now_us = end_us;
-        out.allocations = allocations() - allocated;
-        out.packets = self.shard.stats().rtp_out - packets;
-        out
-    }
-
-    /// Let everybody's checks and reports through, without media, so that nobody is given up between slices.
-    pub fn catch_up(&mut self) {
-        self.exchange(self.now_us + 300_000, false);
-        (self.next_frame_us, self.next_audio_us) = (self.now_us, self.now_us);
     }
 
     /// Bytes on the heap that shard calls left there, C libraries included.
@@ -354,4 +323,33 @@ impl Bed {
     pub fn stats(&self) -> Stats {
         self.shard.stats()
     }
+}
+
+/// What the shard is asked to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Work {
+    Packets,
+    Timers,
+}
+
+/// The marker of callgrind's `--toggle-collect`.
+#[inline(never)]
+fn measured_in_shard<R>(
+    shard: &mut ShardCore,
+    outbox: &mut Outbox,
+    work: impl FnOnce(&mut ShardCore, &mut Outbox) -> R,
+) -> R {
+    work(shard, outbox)
+}
+
+/// The median of many.
+fn clock_cost() -> Duration {
+    let mut costs: Vec<_> = (0..101)
+        .map(|_| {
+            let began = cpu_time();
+            cpu_time() - began
+        })
+        .collect();
+    costs.sort_unstable();
+    costs.get(costs.len() / 2).copied().unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! `forward`: what forwarding costs in user space. One publisher, many viewers, real keys; packets go straight into the shard, and what
-//! comes out is dropped. Prints one line of JSON; `bench/run.sh` makes the table.
+//! `forward`: what forwarding costs in user space. One publisher, many viewers that answer with feedback, real keys; only what the
+//! shard does is measured. Prints one line of JSON; `bench/run.sh` makes the table.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -53,12 +53,8 @@ fn time(viewers: u16, seconds: u16) -> Result<String, Box<dyn Error>> {
     let (mut forwarding, mut sealing) = (Vec::new(), Vec::new());
     let mut lanes = lanes(profile, viewers)?;
     for number in 0..seconds + 2 {
-        let mut slice = bed.record(SECOND_US);
-        let start = cpu_time();
-        let forwarded = measured_forwarding(&mut bed, &mut slice);
-        let took = cpu_time() - start;
-        bed.catch_up();
-        let sizes = sizes(&slice);
+        let forwarded = bed.forward(SECOND_US);
+        let sizes = sizes(&forwarded.sizes);
         let start = cpu_time();
         let sealed = measured_sealing(&mut lanes, &sizes, profile);
         let took_sealing = cpu_time() - start;
@@ -71,7 +67,7 @@ fn time(viewers: u16, seconds: u16) -> Result<String, Box<dyn Error>> {
             continue;
         }
         let per = |took: Duration, packets: u64| took.as_nanos() as f64 / packets.max(1) as f64;
-        forwarding.push(per(took, forwarded.packets));
+        forwarding.push(per(forwarded.took, forwarded.packets));
         sealing.push(per(took_sealing, sealed));
         total.packets += forwarded.packets;
         total.bytes += forwarded.bytes;
@@ -124,12 +120,6 @@ fn one_profile(bed: &Bed, viewers: u16) -> Result<SrtpProfile, Box<dyn Error>> {
     }
 }
 
-/// The marker of callgrind's `--toggle-collect`.
-#[inline(never)]
-fn measured_forwarding(bed: &mut Bed, slice: &mut Vec<(u64, Vec<u8>)>) -> Forwarded {
-    black_box(bed.forward(black_box(slice), SECOND_US))
-}
-
 /// One viewer's key and buffer.
 struct Lane {
     srtp: SrtpOut,
@@ -152,14 +142,14 @@ fn lanes(profile: SrtpProfile, viewers: u16) -> Result<Vec<Lane>, Box<dyn Error>
 }
 
 /// Plaintext sizes as viewers get them: the publisher's packets without its authentication tag.
-fn sizes(slice: &[(u64, Vec<u8>)]) -> Vec<usize> {
-    slice
+fn sizes(datagrams: &[usize]) -> Vec<usize> {
+    datagrams
         .iter()
-        .map(|(_, bytes)| bytes.len().saturating_sub(16).max(HEADER))
+        .map(|bytes| bytes.saturating_sub(16).max(HEADER))
         .collect()
 }
 
-/// Seal the same sizes for as many viewers, up to four in a row for each, as frames make them leave. Also a marker.
+/// Seal the same sizes for as many viewers, up to four in a row for each, as frames make them leave. A marker of callgrind's, too.
 #[inline(never)]
 fn measured_sealing(lanes: &mut [Lane], sizes: &[usize], profile: SrtpProfile) -> u64 {
     let mut sealed = 0;
