@@ -1,7 +1,9 @@
 //! Slots in virtual time: publishers are hand-made rings, the viewer unseals and reads what leaves.
 
+mod described;
 mod flow;
 mod invariants;
+mod layers;
 mod limits;
 mod retransmission;
 mod source;
