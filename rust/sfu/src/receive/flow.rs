@@ -4,7 +4,7 @@ use super::layers::{LayerTable, Pace};
 use super::rate::Rate;
 use super::track::Encoding;
 use crate::codec::{self, Sizes};
-use crate::layer::clamp;
+use crate::layer::{LAYERS, clamp};
 use crate::meta::PacketMeta;
 use crate::report::EncodingReport;
 use crate::time::Time;
@@ -96,9 +96,14 @@ impl Encoding {
         self.layers.as_deref()
     }
 
-    /// Width and height of its highest layer, pixels.
+    /// Width and height of the highest layer that flows, pixels.
     pub fn size(&self) -> Option<(u16, u16)> {
-        self.flow.sizes.iter().rev().find(|size| size.0 > 0).copied()
+        let layers = self
+            .layers
+            .as_ref()
+            .map_or(LAYERS, |layers| usize::from(layers.top().spatial) + 1);
+        let mut sizes = self.flow.sizes.iter().take(layers).rev();
+        sizes.find(|size| size.0 > 0).copied()
     }
 
     /// Width and height of a spatial layer, pixels.

@@ -2,7 +2,10 @@ use proptest::prelude::*;
 
 use crate::codec::dependency::sample::{L1T3, L2T1_KEY, Sample};
 use crate::codec::dependency::{Dependency, MAX_GROWTH, MAX_LEN, Shift, Structure, read, rewrite};
+use crate::codec::parse_with;
+use crate::command::Codec;
 use crate::layer::Limit;
+use crate::reason::DropReason;
 
 fn limit(spatial: u8, temporal: u8) -> Limit {
     Limit { spatial, temporal }
@@ -118,6 +121,22 @@ fn a_structure_moves_with_the_template_ids() {
         limit(0, 255),
     );
     assert_eq!(read(&delta, &mut structure).unwrap().layer.spatial, 1);
+}
+
+#[test]
+fn a_descriptor_tells_the_temporal_layers_of_h264() {
+    let parsed = |line, payload: &[u8]| {
+        let dependency = with(&L1T3, line);
+        parse_with(Codec::H264, payload, true, Some(&dependency)).unwrap()
+    };
+    let delta = parsed(2, &[0x61, 0x80]);
+    assert_eq!((delta.layer.temporal, delta.frame_start, delta.start), (1, true, false));
+    // The slice of an IDR picture is a start whatever else is said.
+    assert!(parsed(0, &[0x65, 0x88]).start);
+    assert_eq!(
+        parse_with(Codec::Av1, &[], true, Some(&with(&L1T3, 0))),
+        Err(DropReason::Padding)
+    );
 }
 
 proptest! {

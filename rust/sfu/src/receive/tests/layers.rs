@@ -226,6 +226,7 @@ fn layers_are_reported_with_what_they_need_and_only_while_they_flow() {
         "a spatial layer stopped, and two temporal ones"
     );
     let report = bench.track().report(ms(3_960)).encodings.remove(0);
+    assert_eq!((report.width, report.height), (640, 360), "of what flows");
     let places: Vec<_> = report
         .layers
         .iter()
