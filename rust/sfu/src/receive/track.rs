@@ -272,6 +272,7 @@ impl Encoding {
         }
         self.key_frame = None;
         self.clock = None;
+        self.structure = None;
         self.flow.picture = None;
     }
 
