@@ -12,12 +12,13 @@ use rostra_sfu::codec::h264::ParameterSets;
 use rostra_sfu::codec::parse;
 use rostra_sfu::command::{Codec, CodecSpec, ExtensionKind, ExtensionSpec, Kind, SlotSpec, SrtpProfile};
 use rostra_sfu::encoding::{ClockMap, EncodingKey, EncodingView, Encodings};
+use rostra_sfu::layer::Limit;
 use rostra_sfu::ids::{Mid, Ssrc, TrackId};
 use rostra_sfu::meta::PacketMeta;
 use rostra_sfu::outbox::{Outbox, Path};
 use rostra_sfu::reason::DropReason;
 use rostra_sfu::ring::{AUDIO_PACKETS, Ring};
-use rostra_sfu::rtp::ext::ExtensionMap;
+use rostra_sfu::rtp::ext::{ExtensionMap, Place};
 use rostra_sfu::rtp::header::RtpHeader;
 use rostra_sfu::rtp::rtcp::{RtcpWriter, packets};
 use rostra_sfu::rtp::seq::SeqExtender;
@@ -85,6 +86,7 @@ impl Source {
             rate_bps: 2_000_000,
             parameter_sets: &self.sets,
             layers: None,
+            structure: None,
         }
     }
 
@@ -95,7 +97,22 @@ impl Source {
         let mut payload = match self.codec {
             Codec::Opus | Codec::MultiOpus => vec![0x78],
             Codec::Vp8 if shape & 8 != 0 => vec![0x80 | u8::from(first) << 4, 0x80, id & 0x7f, u8::from(!key)],
-            Codec::Vp8 => vec![0x80 | u8::from(first) << 4, 0xe0, 0x80, id, id, 0x20, u8::from(!key)],
+            Codec::Vp8 => vec![
+                0x80 | u8::from(first) << 4,
+                0xe0,
+                0x80,
+                id,
+                id,
+                if key { 0x20 } else { shape & 0xe0 },
+                u8::from(!key),
+            ],
+            Codec::Vp9 if shape & 8 != 0 => vec![
+                0xa0 | u8::from(!key) << 6 | u8::from(first) << 3 | u8::from(last) << 2,
+                0x80,
+                id,
+                (if key { 0 } else { shape & 0xc0 }) >> 1 | shape & 0x10 | shape >> 4 & 2,
+                id,
+            ],
             Codec::Vp9 => vec![
                 0x80 | u8::from(!key) << 6 | u8::from(first) << 3 | u8::from(last) << 2,
                 0x80,
@@ -130,6 +147,9 @@ impl Source {
             start: parsed.start,
             key: parsed.key,
             layer: parsed.layer,
+            switches: 0,
+            dependency: Place::default(),
+            capture_time: Place::default(),
             detail: parsed.detail,
         };
         if !self.ring.store(meta, &packet) {
@@ -378,6 +398,11 @@ fuzz_target!(|input: &[u8]| {
                 let source = &world.sources.0[n];
                 let view = source.ring.newest().map(|_| source.view());
                 let spec = [spec(source.codec)];
+                // Some of the sources have layers.
+                let limit = Limit {
+                    spatial: b >> 2 & 3,
+                    temporal: b >> 4 & 3,
+                };
                 let (track, kind) = (TrackId(n as u64), source.codec.kind());
                 let bound = world.sender.bind(world.now, slot, track, source.key, limit, view, &spec, kind);
                 assert!(bound.is_ok());

@@ -1,5 +1,6 @@
 //! What a viewer's slot may know of the encoding that it shows: values and a borrowed ring, nothing to change.
 
+use crate::codec::dependency::Structure;
 use crate::codec::h264::ParameterSets;
 use crate::command::CodecSpec;
 use crate::layer::Limit;
@@ -35,6 +36,8 @@ pub struct EncodingView<'a> {
     pub parameter_sets: &'a ParameterSets,
     /// What is known of its layers; `None` while there is but one.
     pub layers: Option<&'a LayerTable>,
+    /// What its dependency descriptors refer to.
+    pub structure: Option<&'a Structure>,
 }
 
 impl EncodingView<'_> {

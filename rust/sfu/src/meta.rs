@@ -2,6 +2,7 @@
 
 use crate::command::Codec;
 use crate::layer::Layer;
+use crate::rtp::ext::Place;
 use crate::time::Time;
 
 /// A received RTP packet, parsed. At most 64 bytes.
@@ -35,6 +36,12 @@ pub struct PacketMeta {
     pub key: bool,
     /// Its place among the layers of the encoding.
     pub layer: Layer,
+    /// Layers that a decoder can go on with from its picture, by dependency descriptor: a bit each in the order of `Limit::index`.
+    pub switches: u16,
+    /// Dependency descriptor, in the stored packet.
+    pub dependency: Place,
+    /// Absolute capture time, in the stored packet.
+    pub capture_time: Place,
     /// Codec header fields.
     pub detail: Detail,
 }

@@ -260,6 +260,7 @@ impl Ring {
 mod tests {
     use super::*;
     use crate::meta::{Av1, Vp8};
+    use crate::rtp::ext::Place;
     use crate::time::Time;
 
     fn meta(seq: u64) -> PacketMeta {
@@ -278,6 +279,9 @@ mod tests {
             start: false,
             key: false,
             layer: Layer::default(),
+            switches: 0,
+            dependency: Place::default(),
+            capture_time: Place::default(),
             detail: Detail::Av1(Av1::default()),
         }
     }

@@ -5,8 +5,9 @@
 //! headers, which no packetiser can hide. Nothing but reports depends on a size.
 
 mod av1;
-mod bits;
+pub(crate) mod bits;
 mod continuity;
+pub mod dependency;
 pub mod h264;
 mod sps;
 mod vp8;
@@ -18,9 +19,10 @@ mod tests;
 
 pub use continuity::{Continuity, Offsets, PictureIds, rewrite};
 
+use self::dependency::Dependency;
 use crate::command::Codec;
 use crate::layer::{LAYERS, Layer};
-use crate::meta::Detail;
+use crate::meta::{Av1, Detail};
 use crate::reason::DropReason;
 
 /// A picture id has 15 bits.
@@ -72,6 +74,40 @@ pub fn parse(codec: Codec, payload: &[u8], marker: bool) -> Result<Parsed, DropR
         Codec::Av1 => av1::parse(payload, marker),
     };
     parsed.ok_or(DropReason::CodecMalformed)
+}
+
+/// The same for a packet that carries a dependency descriptor, which knows more than the headers of AV1 and H264 and stays in the clear
+/// when those are encrypted.
+pub fn parse_with(
+    codec: Codec,
+    payload: &[u8],
+    marker: bool,
+    dependency: Option<&Dependency>,
+) -> Result<Parsed, DropReason> {
+    let parsed = parse(codec, payload, marker);
+    let Some(dependency) = dependency else { return parsed };
+    let begins = dependency.frame_start && dependency.layer.spatial == 0;
+    let start = begins && dependency.has_structure && dependency.key;
+    match codec {
+        Codec::Av1 if !payload.is_empty() => {
+            let detail = parsed.map_or(Detail::Av1(Av1::default()), |parsed| parsed.detail);
+            Ok(Parsed {
+                detail,
+                frame_start: begins,
+                frame_end: marker,
+                start,
+                key: start,
+                layer: dependency.layer,
+            })
+        }
+        Codec::H264 => parsed.map(|parsed| Parsed {
+            frame_start: parsed.frame_start || begins,
+            start: parsed.start || start,
+            layer: dependency.layer,
+            ..parsed
+        }),
+        Codec::Av1 | Codec::Opus | Codec::MultiOpus | Codec::Vp8 | Codec::Vp9 => parsed,
+    }
 }
 
 /// Widths and heights of pictures in pixels, by spatial layer; 0: not told.

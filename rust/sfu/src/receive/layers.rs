@@ -69,8 +69,17 @@ pub struct LayerTable {
 }
 
 impl LayerTable {
+    /// Until now there was the lowest layer alone, with this rate and last packet.
+    pub(super) fn after(rate: Rate, last: Option<Time>) -> Self {
+        let mut table = Self::default();
+        if let Some(cell) = table.cells.first_mut().and_then(|row| row.first_mut()) {
+            *cell = Cell { rate, last };
+        }
+        table
+    }
+
     /// A packet of `len` bytes came. `true`: its layer did not flow before.
-    pub(super) fn packet(&mut self, now: Time, layer: &Layer, len: usize, patience: Duration) -> bool {
+    pub(crate) fn packet(&mut self, now: Time, layer: &Layer, len: usize, patience: Duration) -> bool {
         let (spatial, temporal) = (clamp(layer.spatial), clamp(layer.temporal));
         let Some(cell) = self
             .cells

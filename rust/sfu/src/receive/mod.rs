@@ -4,9 +4,11 @@
 //! is missing, what to ask for). [`track::Tracks`] keeps what viewers need: the last packets of each encoding and who wants
 //! them.
 
+mod allocation;
 pub mod clock;
 pub mod demux;
 mod feedback;
+mod flow;
 pub mod key_frame;
 pub mod layers;
 pub mod nack;

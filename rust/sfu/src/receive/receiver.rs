@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::codec::{PictureIds, parse};
+use crate::codec::{PictureIds, dependency, parse_with};
 use crate::command::{Codec, ExtensionKind, Kind, ReceiveSpec};
 use crate::encoding::EncodingKey;
 use crate::ids::Ssrc;
 use crate::meta::{Detail, PacketMeta};
 use crate::reason::DropReason;
+use crate::receive::allocation;
 use crate::receive::clock::{PublisherClock, Timeline, ntp_micros};
 use crate::receive::demux::{Demux, Route};
 use crate::receive::key_frame::{Jitter, KeyFrameRequests};
@@ -20,7 +21,7 @@ use crate::receive::rtx;
 use crate::receive::sequence::{Sequence, Step};
 use crate::receive::track::{TrackKey, Tracks, ring_capacity};
 use crate::receive::transport_cc::TransportCcRecorder;
-use crate::rtp::ext::{ExtensionMap, Extensions};
+use crate::rtp::ext::{ExtensionMap, Extensions, Place};
 use crate::rtp::header::RtpHeader;
 use crate::rtp::rtcp::{ReportBlock, Rtcp, SenderReport};
 use crate::time::Time;
@@ -358,7 +359,26 @@ impl Receiver {
             .packet
             .get(original.payload.clone())
             .ok_or(DropReason::RtpMalformed)?;
-        let mut parsed = parse(codec.codec, payload, header.marker)?;
+        let key = self
+            .streams
+            .get(route.stream as usize)
+            .ok_or(DropReason::UnknownSsrc)?
+            .key;
+        let track = tracks.get_mut(key.into()).ok_or(DropReason::UnknownSsrc)?;
+        if original.newest
+            && let Some(bytes) = extensions.allocation.of(original.packet)
+            && let Some(told) = allocation::read(bytes)
+        {
+            track.set_targets(key.encoding, &told);
+        }
+        let encoding = track.encoding_mut(key.encoding).ok_or(DropReason::UnknownSsrc)?;
+        encoding.heard(now, original.packet.len());
+        let dependency = extensions
+            .dependency
+            .of(original.packet)
+            .filter(|_| matches!(codec.codec, Codec::Av1 | Codec::H264))
+            .and_then(|bytes| dependency::read(bytes, &mut encoding.structure));
+        let mut parsed = parse_with(codec.codec, payload, header.marker, dependency.as_ref())?;
         let stream = self
             .streams
             .get_mut(route.stream as usize)
@@ -383,11 +403,11 @@ impl Receiver {
             start: parsed.start,
             key: parsed.key,
             layer: parsed.layer,
+            switches: dependency.map_or(0, |dependency| dependency.switches),
+            dependency: dependency.map_or(Place::default(), |_| extensions.dependency),
+            capture_time: extensions.capture_time,
             detail: parsed.detail,
         };
-        let track = tracks.get_mut(stream.key.into()).ok_or(DropReason::UnknownSsrc)?;
-        let encoding = track.encoding_mut(stream.key.encoding).ok_or(DropReason::UnknownSsrc)?;
-        encoding.heard(now, original.packet.len());
         let starts = encoding.store(codec, meta, original.packet)?;
         if original.newest {
             stream.timeline.packet(now, meta.timestamp);

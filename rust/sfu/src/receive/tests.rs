@@ -1,6 +1,7 @@
 //! The publishing side as a whole, in virtual time. A [`Publisher`] makes the packets that a browser would.
 
 mod feedback;
+mod layers;
 mod picture_ids;
 mod recovery;
 mod remb;
@@ -93,6 +94,7 @@ struct Packet {
     repaired_rid: Option<&'static str>,
     transport_cc: Option<u16>,
     level: Option<u8>,
+    allocation: Option<&'static [u8]>,
     payload: Vec<u8>,
     padding: u8,
 }
@@ -112,6 +114,7 @@ impl Packet {
             repaired_rid: None,
             transport_cc: None,
             level: None,
+            allocation: None,
             payload: DELTA.to_vec(),
             padding: 0,
         }
@@ -172,6 +175,9 @@ impl Packet {
         if let Some(level) = self.level {
             put(5, &[0x80 | level]);
         }
+        if let Some(allocation) = self.allocation {
+            put(6, allocation);
+        }
         extensions.resize(extensions.len().next_multiple_of(4), 0);
         let flags = 0x90 | if self.padding > 0 { 0x20 } else { 0 };
         let mut bytes = vec![flags, 0x80 | self.payload_type];
@@ -212,8 +218,13 @@ impl Bench {
             Kind::RepairedRid,
             Kind::TransportCc,
             Kind::AudioLevel,
+            Kind::VideoLayersAllocation,
         ];
-        let extensions: Vec<_> = (1..).zip(kinds).map(|(id, kind)| ExtensionSpec { id, kind }).collect();
+        let mut extensions: Vec<_> = (1..).zip(kinds).map(|(id, kind)| ExtensionSpec { id, kind }).collect();
+        extensions.push(ExtensionSpec {
+            id: 20,
+            kind: Kind::DependencyDescriptor,
+        });
         let mut tracks = Tracks::default();
         let keys: Vec<_> = specs.iter().map(|spec| tracks.insert(TransportId(1), spec)).collect();
         Self {

@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 
+use crate::codec::dependency::Structure;
 use crate::codec::h264::ParameterSets;
-use crate::codec::{self, Sizes};
 use crate::command::{CodecSpec, EncodingSpec, Kind, ReceiveSpec};
 use crate::encoding::{ClockMap, EncodingKey, EncodingView, Encodings};
 use crate::ids::{TrackId, TransportId};
-use crate::layer::clamp;
 use crate::meta::{Detail, PacketMeta};
 use crate::reason::DropReason;
-use crate::receive::layers::{LayerTable, Pace};
+use crate::receive::allocation::Allocation;
+use crate::receive::flow::Flow;
+use crate::receive::layers::LayerTable;
 use crate::receive::rate::Rate;
-use crate::report::{EncodingReport, TrackLayers};
+use crate::report::TrackLayers;
 use crate::ring::{AUDIO_PACKETS, MAX_PACKET, Ring, VIDEO_PACKETS};
 use crate::time::Time;
 
@@ -124,6 +125,24 @@ impl Track {
         }
     }
 
+    /// What the publisher told in a packet of `encoding`. Its numbers are those of its own order; where that is the other way round than ours,
+    /// the encoding that carried it tells.
+    pub(super) fn set_targets(&mut self, encoding: u8, told: &Allocation) {
+        let count = self.encodings.len();
+        if usize::from(told.streams) > count {
+            return;
+        }
+        let last = (count - 1).min(usize::from(u8::MAX)) as u8;
+        let reversed = told.own != encoding && last.checked_sub(told.own) == Some(encoding);
+        if told.own != encoding && !reversed && told.streams > 0 {
+            return;
+        }
+        for (index, encoding) in self.encodings.iter_mut().enumerate() {
+            let place = if reversed { count - 1 - index } else { index };
+            encoding.flow.target_bps = told.targets_bps.get(place).copied().unwrap_or(0);
+        }
+    }
+
     /// The slots that want packets of `encoding`, in ascending order of transport.
     pub fn subscribers_of(&self, encoding: u8) -> impl Iterator<Item = Subscriber> + '_ {
         self.subscribers
@@ -146,70 +165,15 @@ pub struct Encoding {
     /// What SDP says of it.
     pub spec: EncodingSpec,
     ring: Option<Ring>,
-    codec: Option<CodecSpec>,
+    pub(super) codec: Option<CodecSpec>,
     key_frame: Option<KeyFrame>,
     clock: Option<ClockMap>,
     rate: Rate,
     parameter_sets: ParameterSets,
-    layers: Option<Box<LayerTable>>,
-    flow: Flow,
+    pub(super) layers: Option<Box<LayerTable>>,
+    pub(super) structure: Option<Box<Structure>>,
+    pub(super) flow: Flow,
 }
-
-/// What is told of an encoding.
-#[derive(Debug, Default)]
-struct Flow {
-    payload: Rate,
-    total: Rate,
-    pictures: Rate,
-    pace: Pace,
-    last: Option<Time>,
-    /// Timestamp of the newest picture.
-    picture: Option<u32>,
-    sizes: Sizes,
-    target_bps: u64,
-    packets: u64,
-    bytes: u64,
-    /// What of it flowed when that was told last.
-    told: u32,
-    /// Something began, or has another size.
-    changed: bool,
-}
-
-impl Flow {
-    /// Account for a packet that is kept.
-    fn packet(&mut self, layers: &mut Option<Box<LayerTable>>, meta: &PacketMeta, packet: &[u8]) {
-        let now = meta.arrival;
-        let patience = self.pace.patience();
-        self.changed |= self.last.is_none_or(|last| now.since(last) > patience);
-        self.last = Some(now);
-        self.packets += 1;
-        self.bytes += u64::from(meta.payload_len);
-        self.payload.add(now, usize::from(meta.payload_len));
-        if self
-            .picture
-            .is_none_or(|picture| (meta.timestamp.wrapping_sub(picture) as i32) > 0)
-        {
-            self.picture = Some(meta.timestamp);
-            self.pictures.add(now, 1);
-            self.pace.picture(now);
-        }
-        if layers.is_some() || !meta.layer.is_base() {
-            let layers = layers.get_or_insert_default();
-            self.changed |= layers.packet(now, &meta.layer, packet.len(), patience);
-        }
-        if meta.start {
-            let at = usize::from(meta.payload_at);
-            let payload = packet.get(at..at + usize::from(meta.payload_len));
-            if let Some(sizes) = codec::sizes(&meta.detail, payload.unwrap_or_default()) {
-                self.changed |= self.sizes != sizes;
-                self.sizes = sizes;
-            }
-        }
-    }
-}
-
-/// Set in what is told when the encoding flows at all; the bits below are its layers.
-const FLOWS: u32 = 1 << 31;
 
 impl Encoding {
     fn new(spec: EncodingSpec) -> Self {
@@ -222,6 +186,7 @@ impl Encoding {
             rate: Rate::default(),
             parameter_sets: ParameterSets::default(),
             layers: None,
+            structure: None,
             flow: Flow::default(),
         }
     }
@@ -241,6 +206,7 @@ impl Encoding {
             rate_bps: self.rate.bps(),
             parameter_sets: &self.parameter_sets,
             layers: self.layers.as_deref(),
+            structure: self.structure.as_deref(),
         })
     }
 
@@ -268,8 +234,13 @@ impl Encoding {
         if ring.newest() == Some(meta.seq) {
             self.codec = Some(codec);
         }
+        self.flow.packet(&mut self.layers, &self.rate, &meta, packet);
         self.rate.add(meta.arrival, packet.len());
-        self.flow.packet(&mut self.layers, &meta, packet);
+        if meta.start
+            && let Some(structure) = &self.structure
+        {
+            self.flow.set_sizes(structure.sizes());
+        }
         if let Detail::H264(h264) = meta.detail
             && (h264.has_sps || h264.has_pps)
         {
@@ -294,84 +265,6 @@ impl Encoding {
         Ok(true)
     }
 
-    /// A packet came over the wire, needed or not.
-    pub(super) fn heard(&mut self, now: Time, bytes: usize) {
-        self.flow.total.add(now, bytes);
-    }
-
-    /// What the publisher means to send, bits per second.
-    pub(super) fn set_target(&mut self, bps: u64) {
-        self.flow.target_bps = bps;
-    }
-
-    /// Do packets flow? Those whose pictures are seconds apart may be silent for longer than others.
-    pub fn is_active(&self, now: Time) -> bool {
-        self.flow
-            .last
-            .is_some_and(|last| now.since(last) <= self.flow.pace.patience())
-    }
-
-    /// Layers that flow or flowed; `None` when there is but one.
-    pub fn layers(&self) -> Option<&LayerTable> {
-        self.layers.as_deref()
-    }
-
-    /// Width and height of its highest layer, pixels.
-    pub fn size(&self) -> Option<(u16, u16)> {
-        self.flow.sizes.iter().rev().find(|size| size.0 > 0).copied()
-    }
-
-    /// Width and height of a spatial layer, pixels.
-    pub fn size_of(&self, spatial: u8) -> Option<(u16, u16)> {
-        let size = self.flow.sizes.get(usize::from(clamp(spatial))).copied();
-        size.filter(|size| size.0 > 0)
-    }
-
-    /// Pictures per second over the last second.
-    pub fn fps(&self, now: Time) -> u8 {
-        u8::try_from((bps(self.flow.pictures, now) + 4) / 8).unwrap_or(u8::MAX)
-    }
-
-    /// What the publisher means to send (video-layers-allocation), bits per second; 0: not told.
-    pub fn target_bps(&self) -> u64 {
-        self.flow.target_bps
-    }
-
-    /// All that is told of it.
-    pub fn report(&self, now: Time) -> EncodingReport {
-        let (width, height) = self.size().unwrap_or_default();
-        let flow = &self.flow;
-        EncodingReport {
-            active: self.is_active(now),
-            codec: self.codec.map(|codec| codec.codec),
-            bitrate_bps: bps(flow.payload, now),
-            total_bps: bps(flow.total, now),
-            width,
-            height,
-            fps: self.fps(now),
-            target_bps: flow.target_bps,
-            packets: flow.packets,
-            bytes: flow.bytes,
-            layers: self
-                .layers
-                .as_ref()
-                .map(|layers| layers.report(now, flow.pace.patience(), &flow.sizes))
-                .unwrap_or_default(),
-        }
-    }
-
-    /// Whether something began, stopped or has another size since the last call.
-    fn poll_changed(&mut self, now: Time) -> bool {
-        let patience = self.flow.pace.patience();
-        let mut told = if self.is_active(now) { FLOWS } else { 0 };
-        if let Some(layers) = &mut self.layers {
-            layers.refresh(now, patience);
-            told |= layers.flowing(now, patience);
-        }
-        let changed = std::mem::take(&mut self.flow.changed);
-        std::mem::replace(&mut self.flow.told, told) != told || changed
-    }
-
     /// The publisher began its sequence numbers anew. What was kept belongs to pictures that nothing will refer to.
     pub(super) fn restart(&mut self) {
         if let Some(ring) = &mut self.ring {
@@ -379,6 +272,7 @@ impl Encoding {
         }
         self.key_frame = None;
         self.clock = None;
+        self.structure = None;
         self.flow.picture = None;
     }
 
@@ -394,12 +288,6 @@ impl Encoding {
     pub(super) fn rate_bps(&self) -> u64 {
         self.rate.bps()
     }
-}
-
-/// A rate as it would be now.
-fn bps(mut rate: Rate, now: Time) -> u64 {
-    rate.advance(now);
-    rate.bps()
 }
 
 /// Packets kept for one encoding of the kind.

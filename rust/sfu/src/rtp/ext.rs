@@ -23,6 +23,24 @@ pub struct ExtensionMap {
     ids: [u8; KINDS],
 }
 
+/// Where the value of an extension lies in its packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// From the beginning of the packet, bytes.
+    pub at: u16,
+    /// Bytes; 0: the packet has none.
+    pub len: u8,
+}
+
+impl Place {
+    /// The value; `None` when there is none.
+    pub fn of<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
+        let at = usize::from(self.at);
+        let value = packet.get(at..at + usize::from(self.len))?;
+        (!value.is_empty()).then_some(value)
+    }
+}
+
 /// What the extensions of one packet said. What is missing, malformed or not negotiated is `None`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Extensions {
@@ -39,6 +57,23 @@ pub struct Extensions {
     /// 24 bits: seconds modulo 64 in 6.18 fixed point.
     pub abs_send_time: Option<u32>,
     /// 24 bits: least and most delay, 12 bits each, in units of 10 ms.
+    pub playout_delay: Option<u32>,
+    /// Dependency descriptor.
+    pub dependency: Place,
+    /// Absolute capture time: 8 bytes, or 16 with the offset of the capturing clock.
+    pub capture_time: Place,
+    /// Video layers allocation.
+    pub allocation: Place,
+}
+
+/// Extensions of a media packet besides those of every packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Relayed<'a> {
+    /// Dependency descriptor, at most 255 bytes.
+    pub dependency: Option<&'a [u8]>,
+    /// Absolute capture time, as it came.
+    pub capture_time: Option<&'a [u8]>,
+    /// Low 24 bits are written, see [`Extensions::playout_delay`].
     pub playout_delay: Option<u32>,
 }
 
@@ -130,15 +165,15 @@ impl ExtensionMap {
         let end = header.extension_at.saturating_add(header.extension_len);
         let data = packet.get(header.extension_at..end).unwrap_or_default();
         if header.extension_profile == ONE_BYTE {
-            self.read_one_byte(data, &mut found);
+            self.read_one_byte(data, header.extension_at, &mut found);
         } else if header.extension_profile & 0xfff0 == TWO_BYTE {
-            self.read_two_byte(data, &mut found);
+            self.read_two_byte(data, header.extension_at, &mut found);
         }
         found
     }
 
     /// RFC 8285 §4.2.
-    fn read_one_byte(&self, data: &[u8], found: &mut Extensions) {
+    fn read_one_byte(&self, data: &[u8], base: usize, found: &mut Extensions) {
         let mut at = 0;
         while let Some(head) = byte(data, at) {
             at += 1;
@@ -152,13 +187,13 @@ impl ExtensionMap {
                 return;
             }
             let Some(value) = data.get(at..at + len) else { return };
-            self.note(id, value, found);
+            self.note(id, value, base + at, found);
             at += len;
         }
     }
 
     /// RFC 8285 §4.3.
-    fn read_two_byte(&self, data: &[u8], found: &mut Extensions) {
+    fn read_two_byte(&self, data: &[u8], base: usize, found: &mut Extensions) {
         let mut at = 0;
         while let Some(id) = byte(data, at) {
             at += 1;
@@ -170,12 +205,19 @@ impl ExtensionMap {
             };
             at += 1;
             let Some(value) = data.get(at..at + len) else { return };
-            self.note(id, value, found);
+            self.note(id, value, base + at, found);
             at += len;
         }
     }
 
-    fn note(&self, id: u8, value: &[u8], found: &mut Extensions) {
+    fn note(&self, id: u8, value: &[u8], at: usize, found: &mut Extensions) {
+        let first = |place: &mut Place| {
+            if place.len == 0
+                && let (Ok(at), Ok(len)) = (u16::try_from(at), u8::try_from(value.len()))
+            {
+                *place = Place { at, len };
+            }
+        };
         let exactly = |len: usize| value.len() == len;
         match self.kind(id) {
             None => {}
@@ -197,11 +239,10 @@ impl ExtensionMap {
             Some(ExtensionKind::PlayoutDelay) => {
                 found.playout_delay = found.playout_delay.or_else(|| be24(value, 0).filter(|_| exactly(3)));
             }
-            Some(
-                ExtensionKind::DependencyDescriptor
-                | ExtensionKind::AbsCaptureTime
-                | ExtensionKind::VideoLayersAllocation,
-            ) => {}
+            Some(ExtensionKind::DependencyDescriptor) => first(&mut found.dependency),
+            Some(ExtensionKind::AbsCaptureTime) if exactly(8) || exactly(16) => first(&mut found.capture_time),
+            Some(ExtensionKind::AbsCaptureTime) => {}
+            Some(ExtensionKind::VideoLayersAllocation) => first(&mut found.allocation),
         }
     }
 
@@ -249,7 +290,63 @@ impl ExtensionMap {
     }
 }
 
-/// `value` has 1 to 16 bytes.
+impl ExtensionMap {
+    /// Writes a header with more extensions. The two-byte form is used where an id is above 14 or a value longer than 16 bytes. A value
+    /// that no form can hold is left out.
+    pub fn write_with(&self, out: &mut [u8], header: &OutHeader, relayed: &Relayed<'_>) -> Option<usize> {
+        if *relayed == Relayed::default() {
+            return self.write(out, header);
+        }
+        let playout_delay = relayed.playout_delay.map(u32::to_be_bytes);
+        let more = [
+            (ExtensionKind::DependencyDescriptor, relayed.dependency),
+            (ExtensionKind::AbsCaptureTime, relayed.capture_time),
+            (
+                ExtensionKind::PlayoutDelay,
+                playout_delay.as_ref().and_then(|bytes| bytes.get(1..)),
+            ),
+        ]
+        .map(|(kind, value)| {
+            let value = value.filter(|value| (1..=255).contains(&value.len()));
+            self.id(kind).zip(value)
+        });
+        if more == [None; 3] {
+            return self.write(out, header);
+        }
+        let transport_cc = header.transport_cc.map(u16::to_be_bytes);
+        let abs_send_time = header.abs_send_time.map(u32::to_be_bytes);
+        let own = [
+            (ExtensionKind::Mid, header.mid.as_ref().map(Mid::as_bytes)),
+            (
+                ExtensionKind::TransportCc,
+                transport_cc.as_ref().map(<[u8; 2]>::as_slice),
+            ),
+            (
+                ExtensionKind::AbsSendTime,
+                abs_send_time.as_ref().and_then(|bytes| bytes.get(1..)),
+            ),
+        ]
+        .map(|(kind, value)| self.id(kind).zip(value));
+        let all = || own.iter().chain(&more).flatten();
+        let two_byte = all().any(|(id, value)| *id > 14 || value.len() > 16);
+
+        let bare = Self::default();
+        let len = bare.write(out, header)?;
+        *out.first_mut()? |= 0x10;
+        let (block, rest) = out.get_mut(len..)?.split_first_chunk_mut::<BLOCK_LEN>()?;
+        let mut put = Put::new(rest);
+        for (id, value) in all() {
+            element(&mut put, two_byte, *id, value)?;
+        }
+        put.align()?;
+        let [p0, p1] = if two_byte { TWO_BYTE } else { ONE_BYTE }.to_be_bytes();
+        let [l0, l1] = u16::try_from(put.len() / 4).ok()?.to_be_bytes();
+        *block = [p0, p1, l0, l1];
+        Some(len + BLOCK_LEN + put.len())
+    }
+}
+
+/// `value` has 1 to 16 bytes, in the two-byte form up to 255.
 #[inline] // The lengths of all but MID are constants.
 fn element(put: &mut Put<'_>, two_byte: bool, id: u8, value: &[u8]) -> Option<()> {
     let len = u8::try_from(value.len()).ok()?;

@@ -1,6 +1,7 @@
 //! The time during which a slot shows one encoding up to one limit, as constant offsets.
 
 use crate::codec::Offsets;
+use crate::codec::dependency::Shift;
 use crate::command::Codec;
 use crate::encoding::EncodingKey;
 use crate::layer::Limit;
@@ -33,8 +34,12 @@ pub(super) struct Epoch {
     pub first_timestamp: u32,
     /// What to add to timestamps.
     pub timestamp_offset: u32,
+    /// By how much that is ahead of where another encoding of the track would be, because timestamps must not go back.
+    pub timestamp_debt: u32,
     /// What to add to picture ids and the like.
     pub offsets: Offsets,
+    /// What to add to the numbers of dependency descriptors.
+    pub shift: Shift,
     /// What is forwarded.
     pub limit: Limit,
     /// Packets above the limit in front of the first, as the ring counts them.

@@ -4,11 +4,12 @@ use super::Sender;
 use super::epoch::Epoch;
 use super::queue::{Descriptor, What};
 use crate::codec;
-use crate::command::{ExtensionKind, Kind};
+use crate::codec::dependency;
+use crate::command::{Codec, ExtensionKind, Kind};
 use crate::encoding::{EncodingView, Encodings};
 use crate::reason::DropReason;
 use crate::ring::Stored;
-use crate::rtp::ext::OutHeader;
+use crate::rtp::ext::{OutHeader, Relayed};
 use crate::time::Time;
 use crate::transport::srtp::SrtpOut;
 
@@ -30,7 +31,8 @@ impl Sender {
             .slots
             .get_mut(usize::from(descriptor.slot))
             .ok_or(DropReason::OtherEncoding)?;
-        // Gone when the slot was unbound or switched four times since.
+        let tells_delay = self.playout_delay.is_some() && slot.needs_playout_delay(now);
+        // Gone when the slot was unbound or switched eight times since.
         let epoch = slot.epochs.get(descriptor.tag).ok_or(DropReason::OtherEncoding)?;
         let view = encodings.encoding(epoch.key).ok_or(DropReason::OtherEncoding)?;
         let again = matches!(descriptor.what, What::MediaAgain | What::ParameterSetsAgain);
@@ -68,7 +70,27 @@ impl Sender {
         if descriptor.what == What::MediaAgain && !slot.history.was_sealed(out_seq, in_seq, epoch.tag) {
             return Err(DropReason::NackTooOld);
         }
-        let header_len = self.map.write(buf, &header).ok_or(DropReason::TooLarge)?;
+        let mut room = None;
+        let mut relayed = Relayed::default();
+        if let Some(stored) = stored.filter(|_| !filler) {
+            relayed.capture_time = stored.meta.capture_time.of(stored.packet);
+            if epoch.codec == Codec::Av1
+                && self.map.has(ExtensionKind::DependencyDescriptor)
+                && let Some(bytes) = stored.meta.dependency.of(stored.packet)
+                && let Some(structure) = view.structure
+                && let room = room.insert([0; dependency::MAX_LEN + dependency::MAX_GROWTH])
+                && let Some(len) = dependency::rewrite(bytes, structure, &epoch.shift, &epoch.limit, room)
+            {
+                relayed.dependency = room.get(..len);
+            }
+        }
+        if let Some(delay) = self.playout_delay.filter(|_| tells_delay) {
+            relayed.playout_delay = Some(delay);
+        }
+        let header_len = self
+            .map
+            .write_with(buf, &header, &relayed)
+            .ok_or(DropReason::TooLarge)?;
         let body = buf.get_mut(header_len..).ok_or(DropReason::TooLarge)?;
         let payload_len = if again {
             let (original, rest) = body.split_at_mut_checked(2).ok_or(DropReason::TooLarge)?;

@@ -9,8 +9,8 @@ use super::reports::Feedback;
 use super::seal::MAX_DATAGRAM;
 use super::slot::{Slot, Staged};
 use crate::bandwidth::{Config, Estimator};
-use crate::choice::BandwidthSpec;
-use crate::command::{CodecSpec, ExtensionKind, Kind, MAX_CODECS, MAX_MEDIA, RefusalCode, SlotSpec};
+use crate::choice::{BandwidthSpec, PlayoutDelay};
+use crate::command::{Codec, CodecSpec, ExtensionKind, Kind, MAX_CODECS, MAX_MEDIA, RefusalCode, SlotSpec};
 use crate::encoding::{EncodingKey, EncodingView, Encodings};
 use crate::ids::{Mid, Ssrc, TrackId};
 use crate::layer::Limit;
@@ -59,6 +59,8 @@ pub struct Forwarded {
 pub struct Sender {
     pub(super) slots: Vec<Slot>,
     pub(super) map: ExtensionMap,
+    /// Bounds of the viewer's jitter buffer, as the extension has them.
+    pub(super) playout_delay: Option<u32>,
     pub(super) cname: Box<str>,
     pub(super) unix_at_base_us: u64,
     /// Next transport-wide number.
@@ -86,6 +88,7 @@ impl Sender {
         let mut sender = Self {
             slots: Vec::with_capacity(slots.len()),
             map,
+            playout_delay: None,
             cname: cname.into_boxed_str(),
             unix_at_base_us,
             transport_cc: 1,
@@ -130,7 +133,8 @@ impl Sender {
             return Err(RefusalCode::Duplicate);
         }
         let index = SlotIndex::try_from(self.slots.len()).map_err(|_| RefusalCode::TooMany)?;
-        self.slots.push(Slot::new(index, spec));
+        let takes_dependency = self.map.has(ExtensionKind::DependencyDescriptor);
+        self.slots.push(Slot::new(index, spec, takes_dependency));
         for ssrc in [spec.ssrc, spec.rtx_ssrc] {
             let at = self.by_ssrc.partition_point(|(other, _)| *other < ssrc);
             self.by_ssrc.insert(at, (ssrc, index));
@@ -198,9 +202,29 @@ impl Sender {
         self.slots.get(usize::from(slot))?.showing()
     }
 
+    /// Tell the viewer these bounds of its jitter buffer, where it negotiated to be told.
+    pub fn set_playout_delay(&mut self, delay: Option<PlayoutDelay>) {
+        // Twelve bits each, in units of 10 ms.
+        let field = |ms: u16| u32::from(ms / 10).min(0xfff);
+        self.playout_delay = delay
+            .filter(|_| self.map.has(ExtensionKind::PlayoutDelay))
+            .map(|delay| field(delay.min_ms) << 12 | field(delay.max_ms.max(delay.min_ms)));
+    }
+
+    /// Can the viewer be given less than a whole encoding of this codec? AV1 without dependency descriptors is shown whole, whatever limit is
+    /// asked for.
+    pub fn can_limit(&self, codec: Codec) -> bool {
+        codec != Codec::Av1 || self.map.has(ExtensionKind::DependencyDescriptor)
+    }
+
     /// How much of it a slot shows. What was asked for last may wait for a picture that allows it.
     pub fn limit(&self, slot: SlotIndex) -> Option<Limit> {
         self.slots.get(usize::from(slot))?.limit()
+    }
+
+    /// How much was asked for last, of what a slot awaits or else of what it shows.
+    pub fn wanted_limit(&self, slot: SlotIndex) -> Option<Limit> {
+        self.slots.get(usize::from(slot))?.wanted_limit()
     }
 
     /// The encoding whose start a slot awaits.

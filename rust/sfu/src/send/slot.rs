@@ -1,5 +1,7 @@
 //! One m-line of a viewer: a fixed SSRC and number space, and what it shows.
 
+mod moving;
+
 use std::time::Duration;
 
 use super::SlotIndex;
@@ -7,16 +9,16 @@ use super::epoch::{Epoch, Epochs};
 use super::history::History;
 use super::negotiated::Negotiated;
 use super::queue::{Descriptor, Queue, What};
-use super::takeover::{is_late, next_limit, step, with_parameter_sets};
+use super::takeover::{is_late, is_near, next_limit};
 use crate::codec::Continuity;
 use crate::command::{CodecSpec, Kind, SlotSpec};
-use crate::encoding::{EncodingKey, EncodingView};
+use crate::encoding::{ClockMap, EncodingKey, EncodingView};
 use crate::ids::{Mid, Ssrc, TrackId};
 use crate::layer::{Layer, Limit};
-use crate::meta::{Detail, PacketMeta};
+use crate::meta::PacketMeta;
 use crate::reason::DropReason;
 use crate::receive::LayerTable;
-use crate::ring::{MAX_PACKET, Ring, Stored};
+use crate::ring::Stored;
 use crate::time::Time;
 
 /// A cached key frame is replayed while it is younger than this: the viewer catches up with live in less time than a new key frame
@@ -26,6 +28,8 @@ const REPLAY_AGE: Duration = Duration::from_millis(600);
 const REPLAY_PACKETS: u64 = 96;
 /// MID is sent at least this long after a switch, besides being confirmed by a receiver report.
 const MID_TIME: Duration = Duration::from_secs(2);
+/// Between two packets that tell the bounds of the jitter buffer, once a report came.
+const PLAYOUT_TIME: Duration = Duration::from_secs(5);
 
 /// What a slot shows, and what it is about to show.
 #[derive(Clone, Copy, Debug)]
@@ -124,13 +128,23 @@ pub(super) struct Slot {
     codecs: Negotiated,
     continuity: Continuity,
     last: Option<Last>,
+    /// The clock of what is shown.
+    clock: Option<ClockMap>,
+    /// Where frame numbers of dependency descriptors go on.
+    frame_number: Option<u16>,
+    /// … and template ids.
+    next_template: u8,
+    /// The viewer takes dependency descriptors.
+    takes_dependency: bool,
+    /// Until when the bounds of the jitter buffer need not be told again.
+    playout_at: Time,
     tag: u8,
 }
 
 impl Slot {
     /// An empty slot. Sequence numbers begin in the lower half, so that a receiver that misses the first packets cannot take a wrap for
     /// none (RFC 3711 §3.3.1).
-    pub fn new(index: SlotIndex, spec: &SlotSpec) -> Self {
+    pub fn new(index: SlotIndex, spec: &SlotSpec, takes_dependency: bool) -> Self {
         Self {
             index,
             mid: spec.mid,
@@ -152,6 +166,11 @@ impl Slot {
             codecs: Negotiated::new(&spec.codecs),
             continuity: Continuity::default(),
             last: None,
+            clock: None,
+            frame_number: None,
+            next_template: 0,
+            takes_dependency,
+            playout_at: Time::ZERO,
             tag: 0,
         }
     }
@@ -172,6 +191,15 @@ impl Slot {
     /// How much of it is shown.
     pub fn limit(&self) -> Option<Limit> {
         Some(self.epochs.get(self.live()?.tag)?.limit)
+    }
+
+    /// How much was asked for last.
+    pub fn wanted_limit(&self) -> Option<Limit> {
+        match self.state {
+            SlotState::Idle => None,
+            SlotState::Live(live) => Some(live.wanted),
+            SlotState::Staging(staged) | SlotState::Switching { staged, .. } => Some(staged.limit),
+        }
     }
 
     /// The encoding whose start is awaited.
@@ -244,7 +272,11 @@ impl Slot {
             let stored = view.ring.get(start)?;
             let near = view.ring.newest()?.checked_sub(start)? <= REPLAY_PACKETS;
             let young = now.since(stored.meta.arrival) <= REPLAY_AGE;
-            if !near || !young {
+            let late = self
+                .last
+                .and_then(|last| self.layer_switch(&target.key, &view, stored.meta, last.out_timestamp))
+                .is_some_and(|(_, debt)| !is_near(debt, stored.meta.detail.codec().clock_hz()));
+            if !near || !young || late {
                 return None;
             }
             self.switch(now, target, &view, start, queue).ok()
@@ -256,6 +288,7 @@ impl Slot {
     pub fn unbind(&mut self) {
         self.state = SlotState::Idle;
         self.epochs.clear();
+        self.clock = None;
         self.report_at = None;
         self.rate_bps = 0;
     }
@@ -341,16 +374,18 @@ impl Slot {
             });
         }
         let newer = meta.seq > epoch.newest_in;
+        let wanted = self.allowed(live.wanted, epoch.codec);
         let mut changed = Changed::default();
         if newer {
-            if live.wanted != epoch.limit && meta.frame_start {
-                let limit = next_limit(epoch.limit, live.wanted, meta, view.layers.map(LayerTable::top));
+            if wanted != epoch.limit && meta.frame_start {
+                let limit = next_limit(epoch.limit, wanted, meta, view.layers.map(LayerTable::top));
                 if limit != epoch.limit {
                     epoch = self.set_limit(live, &epoch, view.ring, meta, limit);
                     changed.limit = true;
                 }
             }
             epoch.newest_in = meta.seq;
+            self.clock = view.clock;
             self.epochs.set_newest(epoch.tag, meta.seq);
             self.rate_bps = view.rate_up_to(&epoch.limit);
         } else if meta.seq < epoch.first_in {
@@ -362,7 +397,7 @@ impl Slot {
 
         let excluded = epoch.limit.excludes(&meta.layer);
         if excluded && (newer || view.ring.is_counted(meta.seq)) {
-            let waits = live.wanted != epoch.limit && !live.wanted.excludes(&meta.layer);
+            let waits = wanted != epoch.limit && !wanted.excludes(&meta.layer);
             // What is wanted and cannot be shown without its beginning: one that was lost is asked for again.
             return Err(if waits && meta.layer.spatial > epoch.limit.spatial {
                 DropReason::AwaitingKeyFrame
@@ -374,14 +409,7 @@ impl Slot {
         let fresh = self.last.is_none_or(|last| out_seq > last.out_seq);
         if newer || fresh {
             // A late packet may be the newest that leaves, when all behind it lies above the limit.
-            self.last = Some(advance(
-                &mut self.continuity,
-                self.last,
-                &epoch,
-                view.ring,
-                meta,
-                out_seq,
-            ));
+            self.advance(&epoch, view, stored, out_seq);
         } else if self.history.contains(out_seq) {
             return Err(DropReason::Duplicate);
         } else if self
@@ -409,135 +437,13 @@ impl Slot {
         Ok(changed)
     }
 
-    /// Show more or less from the picture of `first` on. All numbers go on; packets from before it that are still missing keep theirs.
-    fn set_limit(&mut self, live: Live, old: &Epoch, ring: &Ring, first: &PacketMeta, limit: Limit) -> Epoch {
-        let (packets, pictures) = ring.above_before(first.seq, &first.layer, &old.limit);
-        let (packets_before, pictures_before) = ring.above_before(first.seq, &first.layer, &limit);
-        self.tag = self.tag.wrapping_add(1);
-        let epoch = Epoch {
-            tag: self.tag,
-            first_in: first.seq,
-            first_out: (first.seq - old.first_in + old.first_out)
-                .saturating_sub(packets.saturating_sub(old.packets_before)),
-            first_timestamp: first.timestamp,
-            offsets: old
-                .offsets
-                .without_pictures(pictures.saturating_sub(old.pictures_before)),
-            limit,
-            packets_before,
-            pictures_before,
-            newest_in: first.seq,
-            continues: true,
-            ..*old
-        };
-        self.epochs.push(epoch);
-        self.set_live(Live { tag: epoch.tag, ..live });
-        epoch
-    }
-
-    /// Show `target` from packet `begin` on: a new epoch whose numbers continue where the slot is. On an error nothing changes.
-    fn switch(
-        &mut self,
-        now: Time,
-        target: Staged,
-        view: &EncodingView<'_>,
-        begin: u64,
-        queue: &mut Queue,
-    ) -> Result<Switched, DropReason> {
-        let begin = with_parameter_sets(view, begin);
-        let first = view.ring.get(begin).ok_or(DropReason::TooOld)?.meta;
-        let newest = view.ring.newest().unwrap_or(begin);
-        let payload_type = self.payload_type_of(first, view).ok_or(DropReason::NoPayloadType)?;
-        let inject = match first.detail {
-            Detail::H264(h264) => {
-                h264.has_idr && !h264.has_sps && view.parameter_sets.stap_a(&mut [0; MAX_PACKET]).is_some()
-            }
-            Detail::Audio(_) | Detail::Vp8(_) | Detail::Vp9(_) | Detail::Av1(_) => false,
-        };
-        if queue.room() < 1 + usize::from(inject) {
-            return Err(DropReason::QueueFull);
+    /// Are the bounds of the viewer's jitter buffer told with the next packet? Until a report shows that some arrived, and now and then.
+    pub fn needs_playout_delay(&mut self, now: Time) -> bool {
+        if self.kind == Kind::Audio || self.confirmed && now < self.playout_at {
+            return false;
         }
-
-        let clock_hz = first.detail.codec().clock_hz();
-        let (next, timestamp) = match self.last {
-            None => (u64::from(self.ssrc.0 & 0x3fff) + 1, self.ssrc.0),
-            Some(last) => {
-                // A picture that was cut must read as loss, or a decoder takes its pieces for the whole.
-                let cut = self.kind == Kind::Video && !last.frame_end;
-                (
-                    last.out_seq + 1 + u64::from(cut),
-                    last.out_timestamp
-                        .wrapping_add(step(clock_hz, first.arrival.micros_since(last.arrival))),
-                )
-            }
-        };
-        let (packets_before, pictures_before) = view.ring.above_before(begin, &first.layer, &target.limit);
-        self.tag = self.tag.wrapping_add(1);
-        let epoch = Epoch {
-            tag: self.tag,
-            key: target.key,
-            codec: first.detail.codec(),
-            source_payload_type: first.payload_type,
-            payload_type: payload_type.payload_type,
-            rtx_payload_type: payload_type.rtx_payload_type,
-            first_in: begin,
-            first_out: next + u64::from(inject),
-            first_timestamp: first.timestamp,
-            timestamp_offset: timestamp.wrapping_sub(first.timestamp),
-            offsets: self.continuity.offsets(&first.detail),
-            limit: target.limit,
-            packets_before,
-            pictures_before,
-            newest_in: newest,
-            continues: false,
-        };
-        self.epochs.push(epoch);
-        if inject {
-            self.enqueue(epoch.tag, begin, next, What::ParameterSets, queue)?;
-        }
-        let mut newest_in = begin;
-        for seq in begin..=newest {
-            let Some(stored) = view.ring.get(seq) else { continue };
-            if stored.meta.payload_type != epoch.source_payload_type {
-                break;
-            }
-            newest_in = seq;
-            let excluded = epoch.limit.excludes(&stored.meta.layer);
-            if excluded && view.ring.is_counted(seq) {
-                continue;
-            }
-            let Some(out_seq) = epoch.out_seq(view.ring, seq) else {
-                continue;
-            };
-            let what = if excluded { What::Filler } else { What::Media };
-            self.last = Some(advance(
-                &mut self.continuity,
-                self.last,
-                &epoch,
-                view.ring,
-                stored.meta,
-                out_seq,
-            ));
-            if self.enqueue(epoch.tag, seq, out_seq, what, queue).is_err() {
-                queue.refused += 1;
-            }
-        }
-
-        let before = self.showing();
-        self.state = SlotState::Live(Live {
-            track: target.track,
-            key: target.key,
-            tag: epoch.tag,
-            wanted: target.limit,
-            broken: false,
-        });
-        self.epochs.set_newest(epoch.tag, newest_in);
-        self.rate_bps = view.rate_up_to(&target.limit);
-        self.mid_until = now + MID_TIME;
-        self.confirmed = false;
-        self.rtx_confirmed = false;
-        self.report_at = Some(now);
-        Ok((target.track, before))
+        self.playout_at = now + PLAYOUT_TIME;
+        true
     }
 
     fn enqueue(&mut self, tag: u8, in_seq: u64, out_seq: u64, what: What, queue: &mut Queue) -> Result<(), DropReason> {
@@ -602,28 +508,4 @@ impl Slot {
 /// Does more of what is shown begin with a key frame only? Temporal layers begin by themselves.
 fn needs_key_frame(shown: Limit, wanted: Limit, top: Option<Layer>) -> bool {
     wanted.spatial > shown.spatial && top.is_none_or(|top| top.spatial > shown.spatial)
-}
-
-/// Account for the newest packet: what the next epoch continues after.
-fn advance(
-    continuity: &mut Continuity,
-    last: Option<Last>,
-    epoch: &Epoch,
-    ring: &Ring,
-    meta: &PacketMeta,
-    out_seq: u64,
-) -> Last {
-    continuity.sent(&meta.detail, &epoch.offsets(ring, meta));
-    let timestamp = epoch.out_timestamp(meta.timestamp);
-    // Spatial and temporal layers may interleave timestamps; the next epoch begins after the highest.
-    let highest = match last {
-        Some(last) if (timestamp.wrapping_sub(last.out_timestamp) as i32) < 0 => last.out_timestamp,
-        _ => timestamp,
-    };
-    Last {
-        out_seq,
-        out_timestamp: highest,
-        arrival: meta.arrival,
-        frame_end: meta.frame_end || epoch.is_last(meta),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::encoding::EncodingView;
+use crate::encoding::{ClockMap, EncodingView};
 use crate::layer::{Layer, Limit};
 use crate::meta::{Detail, PacketMeta};
 
@@ -18,6 +18,37 @@ pub(super) fn step(clock_hz: u32, elapsed_us: u64) -> u32 {
     let ticks = u128::from(elapsed_us) * u128::from(clock_hz) / 1_000_000;
     // Half of the number range is 6.6 hours of video; more than that reads as a step back.
     (ticks.min(0x7fff_ffff) as u32).max(frame)
+}
+
+/// Clocks that disagree by more than this say nothing about each other, seconds.
+const MOST_APART_S: u32 = 2;
+
+/// May a cached key frame be replayed that puts the pictures this far ahead of their time? All that follow would be late by as much.
+pub(super) fn is_near(debt: u32, clock_hz: u32) -> bool {
+    debt <= clock_hz / 10
+}
+
+/// The timestamp on the clock `from` of the instant that `to` calls `timestamp`.
+pub(super) fn same_instant(from: &ClockMap, to: &ClockMap, timestamp: u32, clock_hz: u32) -> u32 {
+    from.rtp_at(to.at, clock_hz)
+        .wrapping_add(timestamp.wrapping_sub(to.rtp))
+}
+
+/// The timestamp after `newest` for a picture that belongs at `ideal`, and how far ahead of that it is. `None` when the two are too far
+/// apart to be of one scene.
+pub(super) fn follow(newest: u32, ideal: u32, clock_hz: u32) -> Option<(u32, u32)> {
+    let ahead = ideal.wrapping_sub(newest) as i32;
+    if ahead.unsigned_abs() > MOST_APART_S * clock_hz {
+        return None;
+    }
+    // Less than a frame, so that what one switch takes too much the next ones give back: the same instant is shown twice whenever both
+    // encodings have a picture of it.
+    let least = clock_hz / 120;
+    if ahead >= least as i32 {
+        return Some((ideal, 0));
+    }
+    let timestamp = newest.wrapping_add(least);
+    Some((timestamp, timestamp.wrapping_sub(ideal)))
 }
 
 /// Was the packet lost on the publisher's line and came by retransmission? Then everybody stands still for it already, and losing it
@@ -37,13 +68,25 @@ pub(super) fn next_limit(shown: Limit, wanted: Limit, first: &PacketMeta, top: O
     if first.start {
         return wanted;
     }
+    // A dependency descriptor names the layers that begin with the picture; what is shown now suffices to decode it.
+    if let Some(top) = top
+        && !shown.excludes(&first.layer)
+    {
+        let reached = Limit {
+            spatial: wanted.spatial.min(top.spatial),
+            temporal: wanted.temporal.min(top.temporal),
+        };
+        if first.switches >> reached.index() & 1 == 1 {
+            return wanted;
+        }
+    }
     let lower = |shown: u8, wanted: u8| wanted.min(shown);
     let mut next = Limit {
         spatial: lower(shown.spatial, wanted.spatial),
         temporal: lower(shown.temporal, wanted.temporal),
     };
     if next.temporal == shown.temporal && wanted.temporal > shown.temporal {
-        if first.layer.switch_up && first.layer.temporal == shown.temporal + 1 {
+        if first.dependency.len == 0 && first.layer.switch_up && first.layer.temporal == shown.temporal + 1 {
             next.temporal = first.layer.temporal;
         }
         // All that there is.

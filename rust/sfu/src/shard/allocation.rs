@@ -11,9 +11,9 @@ use crate::ids::{Mid, TrackId, TransportId};
 use crate::layer::{Layer, Limit};
 use crate::receive::{LayerTable, Track, TrackKey};
 use crate::report::{ShownLayer, Waiting};
-use crate::send::SlotIndex;
 use crate::send::allocator::{Picture, Rung};
 use crate::send::ladder::{Way, climb};
+use crate::send::{Sender, SlotIndex};
 use crate::time::Time;
 
 /// How long a picture counts as new after its binding or a new wish: it may rise with the first probes without waiting.
@@ -199,7 +199,7 @@ impl ShardCore {
             let Some(track) = self.tracks.get(wish.track) else {
                 continue;
             };
-            ways(now, track, &mut desk.ways);
+            ways(now, sender, track, &mut desk.ways);
             let from = desk.rungs.len();
             let fixed = climb(&mut desk.ways, &wish.choice, &mut desk.rungs);
             let rungs = desk.rungs.get(from..).unwrap_or_default();
@@ -427,22 +427,25 @@ impl ShardCore {
     }
 }
 
-/// What could be forwarded of a track: every layer of every encoding that flows.
-fn ways(now: Time, track: &Track, ways: &mut Vec<Way>) {
+/// What could be forwarded of a track: every layer of every encoding that flows, or whole encodings where the viewer can have nothing
+/// less.
+fn ways(now: Time, viewer: &Sender, track: &Track, ways: &mut Vec<Way>) {
     ways.clear();
     for (encoding, one) in (0..).zip(track.encodings()) {
         let Some(view) = one.view().filter(|_| one.is_active(now)) else {
             continue;
         };
-        let top = one.layers().map_or_else(Layer::default, LayerTable::top);
+        let layers = one.layers().filter(|_| viewer.can_limit(view.codec.codec));
+        let top = layers.map_or_else(Layer::default, LayerTable::top);
         for spatial in 0..=top.spatial {
-            let (width, height) = one.size_of(spatial).or(one.size()).unwrap_or_default();
+            let size = layers.map_or(one.size(), |_| one.size_of(spatial));
+            let (width, height) = size.unwrap_or_default();
             for temporal in 0..=top.temporal {
                 ways.push(Way {
                     encoding,
                     spatial,
                     temporal,
-                    bps: view.rate_up_to(&Limit { spatial, temporal }),
+                    bps: layers.map_or(view.rate_bps, |layers| layers.rate_up_to(&Limit { spatial, temporal })),
                     width,
                     height,
                 });

@@ -69,6 +69,9 @@ impl ShardCore {
         let map = ExtensionMap::new(&spec.extensions);
         let our_ssrc = self.random_ssrc();
         let tracks: Vec<_> = spec.receive.iter().map(|media| self.tracks.insert(id, media)).collect();
+        let mut sender =
+            Sender::new(&spec.slots, map, spec.cname, self.unix_at_base_us).with_bandwidth(now, &spec.bandwidth);
+        sender.set_playout_delay(spec.playout_delay);
         let transport = Transport {
             id,
             ice: IceLite::new(&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag, &spec.remote_pwd),
@@ -78,8 +81,7 @@ impl ShardCore {
             phase: Phase::Waiting,
             dtls_timeout: None,
             receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc),
-            sender: Sender::new(&spec.slots, map, spec.cname, self.unix_at_base_us)
-                .with_bandwidth(now, &spec.bandwidth),
+            sender,
             wishes: Wishes::default(),
             allocator: Allocator::new(&spec.bandwidth),
             layers_due: None,

@@ -1,6 +1,8 @@
 mod av1_audio;
 mod continuity;
+mod dependency;
 mod h264;
+mod sizes;
 mod vp8;
 mod vp9;
 

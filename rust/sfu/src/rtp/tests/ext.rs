@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use crate::command::{ExtensionKind, ExtensionSpec};
 use crate::ids::{Mid, Rid, Ssrc};
-use crate::rtp::ext::{ExtensionMap, Extensions, MAX_OUT_HEADER, OutHeader};
+use crate::rtp::ext::{ExtensionMap, Extensions, MAX_OUT_HEADER, OutHeader, Place, Relayed};
 use crate::rtp::header::RtpHeader;
 
 const KINDS: [ExtensionKind; 7] = [
@@ -38,6 +38,9 @@ fn read(map: &ExtensionMap, profile: u16, data: &[u8]) -> Extensions {
 }
 
 const EVERYTHING: Extensions = Extensions {
+    dependency: Place { at: 0, len: 0 },
+    capture_time: Place { at: 0, len: 0 },
+    allocation: Place { at: 0, len: 0 },
     mid: None,
     rid: None,
     repaired_rid: None,
@@ -259,4 +262,50 @@ proptest! {
             prop_assert!(!there || map.has(kind));
         }
     }
+}
+
+#[test]
+fn a_long_value_forces_the_two_byte_form() {
+    let map = map(&[
+        (1, ExtensionKind::Mid),
+        (2, ExtensionKind::DependencyDescriptor),
+        (3, ExtensionKind::AbsCaptureTime),
+        (4, ExtensionKind::PlayoutDelay),
+    ]);
+    let header = OutHeader {
+        mid: Mid::new(b"0"),
+        ..out()
+    };
+    let time = [7; 8];
+    for (len, profile) in [(3, 0xbede_u16), (16, 0xbede), (17, 0x1000), (200, 0x1000)] {
+        let descriptor = vec![9; len];
+        let relayed = Relayed {
+            dependency: Some(&descriptor),
+            capture_time: Some(&time),
+            playout_delay: Some(0x12_3456),
+        };
+        let mut buf = [0; 300];
+        let written = map.write_with(&mut buf, &header, &relayed).unwrap();
+        let packet = &buf[..written];
+        let parsed = RtpHeader::parse(packet).unwrap();
+        assert_eq!((parsed.header_len, parsed.extension_profile), (written, profile));
+        let found = map.read(packet, &parsed);
+        assert_eq!(found.dependency.of(packet), Some(&descriptor[..]));
+        assert_eq!(found.capture_time.of(packet), Some(&time[..]));
+        assert_eq!((found.playout_delay, found.mid), (Some(0x12_3456), header.mid));
+    }
+}
+
+#[test]
+fn what_was_not_negotiated_is_not_relayed() {
+    let relayed = Relayed {
+        dependency: Some(&[1, 2, 3]),
+        ..Relayed::default()
+    };
+    let mut buf = [0; 64];
+    assert_eq!(
+        map(&[(1, ExtensionKind::Mid)]).write_with(&mut buf, &out(), &relayed),
+        Some(12)
+    );
+    assert_eq!(map(&[]).write_with(&mut [0; 4], &out(), &relayed), None);
 }

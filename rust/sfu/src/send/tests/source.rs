@@ -1,13 +1,18 @@
 //! Publishers: payloads of every codec, parsed as the receiving side parses them, in a ring.
 
+use std::time::Duration;
+
 use super::world::VIDEO_CODECS;
 use crate::codec;
+use crate::codec::dependency::Structure;
 use crate::codec::h264::ParameterSets;
 use crate::command::{Codec, CodecSpec, Kind, SlotSpec};
 use crate::encoding::{ClockMap, EncodingKey, EncodingView};
 use crate::ids::{Mid, Ssrc, TrackId};
 use crate::meta::{Detail, PacketMeta};
+use crate::receive::LayerTable;
 use crate::ring::{AUDIO_PACKETS, Ring, VIDEO_PACKETS};
+use crate::rtp::ext::Place;
 use crate::send::SlotIndex;
 use crate::time::Time;
 
@@ -85,6 +90,8 @@ pub struct Source {
     pub size: usize,
     /// Temporal layer of the next picture, and whether it is one to begin with.
     pub temporal: (u8, bool),
+    pub structure: Option<Box<Structure>>,
+    pub layers: Option<LayerTable>,
 }
 
 impl Source {
@@ -111,6 +118,8 @@ impl Source {
             picture: (n as u16).wrapping_mul(7_001),
             size: 300,
             temporal: (0, true),
+            structure: None,
+            layers: None,
         }
     }
 
@@ -122,7 +131,8 @@ impl Source {
             clock: self.clock,
             rate_bps: self.rate_bps,
             parameter_sets: &self.sets,
-            layers: None,
+            layers: self.layers.as_ref(),
+            structure: self.structure.as_deref(),
         }
     }
 
@@ -189,6 +199,9 @@ impl Source {
             start: parsed.start,
             key: parsed.key,
             layer: parsed.layer,
+            switches: 0,
+            dependency: Place::default(),
+            capture_time: Place::default(),
             detail: parsed.detail,
         };
         self.next_seq += 1;
@@ -238,6 +251,11 @@ impl Source {
     /// The packet arrives.
     pub fn store(&mut self, made: &Made) -> bool {
         let stored = self.ring.store(made.meta, &made.packet);
+        if stored && (self.layers.is_some() || !made.meta.layer.is_base()) {
+            let layers = self.layers.get_or_insert_default();
+            let meta = &made.meta;
+            layers.packet(meta.arrival, &meta.layer, made.packet.len(), Duration::from_secs(5));
+        }
         if stored && made.meta.start {
             self.start = self.start.max(Some(made.meta.seq));
         }

@@ -10,7 +10,7 @@ use crate::layer::Limit;
 use crate::meta::Detail;
 use crate::reason::DropReason;
 
-fn timestamp_steps(seen: &[&Seen]) -> Vec<i32> {
+pub fn timestamp_steps(seen: &[&Seen]) -> Vec<i32> {
     seen.windows(2)
         .map(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp) as i32)
         .collect()

@@ -40,6 +40,9 @@ pub struct Seen {
     pub transport_cc: Option<u16>,
     pub abs_send_time: Option<u32>,
     pub payload: Vec<u8>,
+    pub dependency: Option<Vec<u8>>,
+    pub capture_time: Option<Vec<u8>>,
+    pub playout_delay: Option<u32>,
 }
 
 /// A sender report as the viewer reads it.
@@ -244,6 +247,9 @@ impl World {
                 transport_cc: extensions.transport_cc,
                 abs_send_time: extensions.abs_send_time,
                 payload: datagram[payload].to_vec(),
+                dependency: extensions.dependency.of(&datagram).map(<[u8]>::to_vec),
+                capture_time: extensions.capture_time.of(&datagram).map(<[u8]>::to_vec),
+                playout_delay: extensions.playout_delay,
             });
         }
     }

@@ -1,0 +1,112 @@
+//! Video layers allocation (`video-layers-allocation00`): what a publisher means to send of each of its encodings.
+
+use crate::codec::bits::Bits;
+
+/// Encodings that it can tell of.
+const STREAMS: usize = 4;
+
+/// What one packet told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Allocation {
+    /// Place of the encoding that carried it.
+    pub own: u8,
+    /// Highest target of each encoding, bits per second; 0: it is not sent. In the order of the publisher.
+    pub targets_bps: [u64; STREAMS],
+    /// How many encodings there are.
+    pub streams: u8,
+}
+
+/// Reads one; `None` when it is malformed.
+pub fn read(bytes: &[u8]) -> Option<Allocation> {
+    if bytes == [0] {
+        return Some(Allocation::default());
+    }
+    let mut bits = Bits::new(bytes);
+    let own = bits.take(2)? as u8;
+    let streams = bits.take(2)? as u8 + 1;
+    let shared = bits.take(4)?;
+    let mut layers = [shared; STREAMS];
+    if shared == 0 {
+        for layers in layers.iter_mut().take(usize::from(streams)) {
+            *layers = bits.take(4)?;
+        }
+        align(&mut bits)?;
+    }
+    let spatial = |stream: u32| (0..4).filter(|bit| stream >> bit & 1 == 1).count();
+    let mut temporal = [1; STREAMS * 4];
+    let count = layers
+        .iter()
+        .take(usize::from(streams))
+        .map(|stream| spatial(*stream))
+        .sum();
+    for temporal in temporal.iter_mut().take(count) {
+        *temporal = bits.take(2)? + 1;
+    }
+    align(&mut bits)?;
+    let mut temporal = temporal.into_iter();
+    let mut targets_bps = [0; STREAMS];
+    for (target, stream) in targets_bps.iter_mut().zip(layers).take(usize::from(streams)) {
+        for _ in 0..spatial(stream) {
+            let mut highest = 0;
+            // Each includes those below it.
+            for _ in 0..temporal.next()? {
+                highest = leb128(&mut bits)?;
+            }
+            *target = u64::max(*target, highest.saturating_mul(1000));
+        }
+    }
+    Some(Allocation {
+        own,
+        targets_bps,
+        streams,
+    })
+}
+
+fn align(bits: &mut Bits<'_>) -> Option<()> {
+    while !bits.at().is_multiple_of(8) {
+        bits.flag()?;
+    }
+    Some(())
+}
+
+/// Seven bits a byte, the low ones first (AV1 §4.10.5), of which five bytes are more than any encoder sends.
+fn leb128(bits: &mut Bits<'_>) -> Option<u64> {
+    let mut value = 0;
+    for byte in 0..5 {
+        let more = bits.flag()?;
+        value |= u64::from(bits.take(7)?) << (7 * byte);
+        if !more {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_encodings_of_one_layer_have_a_target_each() {
+        // Stream 2 of three, all with spatial layer 0 and one temporal layer: 150, 500 and 2 500 kb/s.
+        let bytes = [0xa1, 0x00, 0x96, 0x01, 0xf4, 0x03, 0xc4, 0x13];
+        let read = read(&bytes).expect("well formed");
+        assert_eq!((read.own, read.streams), (2, 3));
+        assert_eq!(read.targets_bps, [150_000, 500_000, 2_500_000, 0]);
+    }
+
+    #[test]
+    fn the_highest_of_the_layers_of_an_encoding_is_its_target() {
+        // Two streams; the first has two spatial layers of two temporal ones, the second none.
+        let bytes = [0x10, 0x30, 0x50, 0x0a, 0x14, 0x1e, 0x28];
+        assert_eq!(read(&bytes).map(|read| read.targets_bps), Some([40_000, 0, 0, 0]));
+    }
+
+    #[test]
+    fn nothing_is_sent_or_nothing_is_understood() {
+        assert_eq!(read(&[0]), Some(Allocation::default()));
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&[0xa1, 0x00, 0x96, 0x01, 0xf4]), None, "cut");
+        assert_eq!(read(&[0x01, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]), None, "endless");
+    }
+}
