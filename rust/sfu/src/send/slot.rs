@@ -465,11 +465,6 @@ impl Slot {
             out_seq: number,
             ..last
         });
-        // Taken and sealed: whatever else comes to claim it is refused.
-        self.history.note(number, live.newest_in, next.tag, false);
-        if !self.history.seal(number, live.newest_in, next.tag) {
-            return None;
-        }
         Some((number, last.out_timestamp, epoch.payload_type))
     }
 
