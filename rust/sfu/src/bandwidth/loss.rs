@@ -3,13 +3,16 @@
 use crate::time::Time;
 
 /// Packets that make a fraction.
-const PACKETS: u32 = 30;
+const PACKETS: u32 = 50;
 /// Shortest time of a fraction, microseconds: a burst of losses is not the rule.
 const WINDOW_US: u64 = 300_000;
 /// Loss that every line may have.
 const HARMLESS: f64 = 0.02;
 /// Most that is ever taken for the line's own loss. A policer that drops a third must not pass for a bad radio.
 const MOST_INHERENT: f64 = 0.15;
+
+/// Most of it that a rate of arrival is raised by.
+const MOST_MADE_UP: f64 = 0.1;
 
 /// What the loss of the last window asks for.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -65,6 +68,11 @@ impl Loss {
         } else {
             Verdict::Harmless
         })
+    }
+
+    /// What arrives of what is sent, or more, when the line itself loses what it lost so far: what to divide by for a rate of sending.
+    pub fn passed(&self) -> f64 {
+        1.0 - self.inherent.min(MOST_MADE_UP)
     }
 
     /// Fraction lost of late, 0 to 1.

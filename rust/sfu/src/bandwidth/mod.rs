@@ -42,12 +42,14 @@ const FULL_US: u64 = 80_000;
 /// How often that counts until the queue has been short again. A queue that does not shorten although less is sent is a rival's: then
 /// delay says nothing about us any more, and only loss makes us yield.
 const STRIKES: u32 = 3;
+/// Sending less than this share of the estimate over the last second is having yielded.
+const YIELDED: (u64, u64) = (6, 5);
 /// Between two such decreases, besides a round trip.
-const STRIKE: Duration = Duration::from_millis(400);
+const STRIKE: Duration = Duration::from_millis(500);
 /// A queue below this is no hindrance to growth or to a probe, microseconds.
 const CALM_US: u64 = 25_000;
 /// Excess loss that is congestion while a queue stands, and without one.
-const EXCESS: (f64, f64) = (0.02, 0.05);
+const EXCESS: (f64, f64) = (0.04, 0.06);
 /// What arrives: over this long while a queue stands, which it then leaves at the rate of the line; and otherwise, microseconds.
 const ARRIVING_US: (i64, i64) = (200_000, 500_000);
 /// The highest rate of the last while, below which loss alone never leads, microseconds.
@@ -455,11 +457,17 @@ impl Estimator {
         };
 
         if growing || full || (lost > EXCESS.0 && standing_us > STANDING_US.1) {
-            self.strikes += u32::from(full);
+            // Whose queue it is shows only once we did send less.
+            let yielded = self.sent_bps(now) * YIELDED.1 < self.rate.bps() * YIELDED.0;
+            self.strikes += u32::from(full && yielded);
+            let arriving = arriving.map(|bps| (bps as f64 / self.loss.passed()) as u64);
             self.rate.congested(now, arriving, standing_us, rtt);
             self.prober.congested(now, arriving);
         } else if lost > EXCESS.1 {
-            let peak = self.peak.get().map_or(0, |bps| bps.unsigned_abs());
+            let peak = self
+                .peak
+                .get()
+                .map_or(0, |bps| (bps.unsigned_abs() as f64 / self.loss.passed()) as u64);
             let lower = (self.rate.bps() as f64 * (1.0 - lost / 2.0)) as u64;
             if self.rate.lower_to(now, lower.max(peak)) {
                 self.prober.congested(now, arriving);
@@ -478,7 +486,8 @@ impl Estimator {
             self.rate.hold(now);
         }
         if let Some(measured) = self.prober.result(now, self.rate.bps()) {
-            self.rate.measured(measured, steady.unwrap_or(0));
+            self.rate
+                .measured((measured as f64 / self.loss.passed()) as u64, steady.unwrap_or(0));
         }
     }
 

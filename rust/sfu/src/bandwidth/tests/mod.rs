@@ -151,7 +151,7 @@ fn a_step_down_to_half_is_seen_within_a_second_and_answered_by_the_right_estimat
             .fold(0.0, f64::max);
         assert!(longest <= 251.0, "{longest} ms");
         let wait = outcome.wait_p95(33.0, 45.0);
-        assert!(wait < 100.0, "{wait} ms");
+        assert!(wait < 130.0, "{wait} ms");
     }
 }
 
