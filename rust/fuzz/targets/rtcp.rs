@@ -115,7 +115,7 @@ fuzz_target!(|datagram: &[u8]| {
                 assert!(new.ssrcs().eq(ssrcs));
             }
             Rtcp::TransportCc(feedback) => transport_cc(&mut buf, feedback),
-            Rtcp::Sdes | Rtcp::Other => {}
+            Rtcp::Sdes | Rtcp::ReferenceTime { .. } | Rtcp::Other => {}
         }
     }
 });

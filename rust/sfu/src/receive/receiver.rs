@@ -442,6 +442,7 @@ impl Receiver {
             | Rtcp::Fir(_)
             | Rtcp::TransportCc(_)
             | Rtcp::Remb(_)
+            | Rtcp::ReferenceTime { .. }
             | Rtcp::Other => {}
         }
     }

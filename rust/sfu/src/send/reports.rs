@@ -6,6 +6,7 @@ use super::Sender;
 use super::seal::MAX_DATAGRAM;
 use crate::command::Codec;
 use crate::encoding::Encodings;
+use crate::ids::Ssrc;
 use crate::outbox::{Outbox, Path, SAFE_PAYLOAD};
 use crate::rtp::rtcp::{ReportBlock, RtcpWriter};
 use crate::time::Time;
@@ -23,6 +24,9 @@ const NTP_UNIX: u64 = 2_208_988_800;
 pub struct Feedback {
     /// Round trip by receiver report (RFC 3550 §6.4.1).
     pub rtt: Option<Duration>,
+    /// The viewer's clock, and when it came, until a report answers it: without that a viewer does not know the round trip and repeats
+    /// its NACKs late.
+    pub clock: Option<(Ssrc, u32, Time)>,
     /// Highest fraction lost in the last report, 1/256.
     pub fraction_lost: u8,
     /// Estimate of a receiver without transport-wide feedback, bits per second.
@@ -41,6 +45,8 @@ impl Sender {
     ) -> bool {
         // A sender report without blocks, and a source description with the CNAME, its end and its padding.
         let need = 28 + 4 + 4 + 2 + self.cname.len() + 4;
+        // The answer to the viewer's clock.
+        const ANSWER: usize = 24;
         while self.next_report.is_some_and(|at| at <= now) {
             if !out.has_room(MAX_DATAGRAM) {
                 return true;
@@ -55,7 +61,7 @@ impl Sender {
                 if slot.report_at.is_none_or(|at| at > now) {
                     continue;
                 }
-                if !writer.is_empty() && writer.len() + need > room {
+                if !writer.is_empty() && writer.len() + need + ANSWER > room {
                     break;
                 }
                 slot.report_at = Some(now + INTERVAL);
@@ -75,6 +81,10 @@ impl Sender {
                 if !written {
                     // A CNAME that no description can hold; the control plane caps it at 255 bytes.
                     continue;
+                }
+                if let Some((viewer, middle, came)) = self.feedback.clock.take() {
+                    let delay = (now.micros_since(came) << 16) / 1_000_000;
+                    writer.delay_since(slot.ssrc, viewer, middle, delay as u32);
                 }
             }
             let len = writer.len();

@@ -302,6 +302,7 @@ impl Sender {
                 }
             }
             Rtcp::Nack(nack) => return self.nack(now, nack.media, nack.seqs()),
+            Rtcp::ReferenceTime { sender, middle } => self.feedback.clock = Some((*sender, *middle, now)),
             Rtcp::Pli { media, .. } => return self.key_frame(now, *media, encodings, requests),
             Rtcp::Fir(fir) => {
                 for (media, _) in fir.entries() {

@@ -1,5 +1,6 @@
 //! RTCP: compound and reduced-size packets (RFC 3550 §6, RFC 4585, RFC 5104, RFC 5506), read in place and written in place.
 
+mod extended;
 mod feedback;
 mod report;
 mod transport_cc;
@@ -20,6 +21,7 @@ const SDES: u8 = 202;
 const BYE: u8 = 203;
 const TRANSPORT_FEEDBACK: u8 = 205;
 const PAYLOAD_FEEDBACK: u8 = 206;
+const EXTENDED_REPORT: u8 = 207;
 
 /// FMT of transport feedback: generic NACK (RFC 4585 §6.2.1).
 const FMT_NACK: u8 = 1;
@@ -58,7 +60,14 @@ pub enum Rtcp<'a> {
     TransportCc(TransportCc<'a>),
     /// draft-alvestrand-rmcat-remb-03 §2.2.
     Remb(Remb<'a>),
-    /// APP, XR and whatever else is well framed.
+    /// The clock of a receiver that sends nothing and so has no sender reports to learn the round trip by (RFC 3611 §4.4).
+    ReferenceTime {
+        /// Whose clock.
+        sender: Ssrc,
+        /// The middle 32 bits of its NTP time.
+        middle: u32,
+    },
+    /// APP, other extended reports and whatever else is well framed.
     Other,
 }
 
@@ -112,6 +121,7 @@ fn parse(packet_type: u8, count: u8, body: &[u8]) -> Option<Rtcp<'_>> {
         },
         (PAYLOAD_FEEDBACK, FMT_FIR) => Rtcp::Fir(Fir::parse(body)?),
         (PAYLOAD_FEEDBACK, FMT_APPLICATION) if body.get(8..12) == Some(b"REMB") => Rtcp::Remb(Remb::parse(body)?),
+        (EXTENDED_REPORT, _) => extended::parse(body)?,
         _ => Rtcp::Other,
     })
 }

@@ -135,6 +135,20 @@ fn app_and_extended_reports_are_skipped() {
 }
 
 #[test]
+fn a_receivers_clock_is_found_among_other_extended_reports() {
+    let mut bytes = vec![0x80, 207, 0, 6, 0, 0, 0, 9, 7, 0, 0, 1, 1, 2, 3, 4];
+    bytes.extend_from_slice(&[4, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8]);
+    let clock = Rtcp::ReferenceTime {
+        sender: Ssrc(9),
+        middle: 0x0304_0506,
+    };
+    assert_eq!(one(&bytes), clock);
+    // A block that promises more than there is.
+    bytes[19] = 3;
+    assert_eq!(packets(&bytes).next(), Some(Err(DropReason::RtcpMalformed)));
+}
+
+#[test]
 fn losses_are_signed_and_cut_to_24_bits() {
     for (lost, read) in [
         (-1, -1),
@@ -293,7 +307,7 @@ fn exhaust(bytes: &[u8]) -> usize {
             Ok(Rtcp::Fir(packet)) => packet.entries().count(),
             Ok(Rtcp::TransportCc(packet)) => packet.arrivals().count(),
             Ok(Rtcp::Remb(packet)) => packet.ssrcs().count(),
-            Ok(Rtcp::Sdes | Rtcp::Pli { .. } | Rtcp::Other) | Err(_) => 0,
+            Ok(Rtcp::Sdes | Rtcp::Pli { .. } | Rtcp::ReferenceTime { .. } | Rtcp::Other) | Err(_) => 0,
         })
         .sum()
 }

@@ -6,7 +6,7 @@ use crate::command::{Codec, ExtensionKind, Kind};
 use crate::encoding::EncodingKey;
 use crate::ids::Ssrc;
 use crate::reason::DropReason;
-use crate::rtp::rtcp::ReportBlock;
+use crate::rtp::rtcp::{ReportBlock, Rtcp};
 
 fn showing_first(codecs: &[Codec]) -> World {
     let mut world = World::new(codecs);
@@ -166,6 +166,43 @@ fn the_round_trip_comes_from_receiver_reports() {
     let rtt = world.sender.feedback().rtt.unwrap().as_millis();
     assert!((239..=241).contains(&rtt), "{rtt}");
     assert_eq!(world.sender.feedback().fraction_lost, 51);
+}
+
+#[test]
+fn a_viewers_clock_is_answered_once_with_the_time_since_it_came() {
+    let mut world = showing_first(&[Codec::Vp8]);
+    world.source(0).clock = Some(crate::encoding::ClockMap {
+        at: world.now,
+        rtp: 0,
+        from_report: true,
+    });
+    world.pass(1_100 * MS);
+    let came = world.now;
+    let clock = Rtcp::ReferenceTime {
+        sender: Ssrc(7),
+        middle: 0xaabb_ccdd,
+    };
+    world
+        .sender
+        .rtcp(came, &clock, &world.sources, &mut Vec::new())
+        .unwrap();
+    let before = world.compounds.len();
+    world.pass(3_000 * MS);
+    let answers: Vec<_> = world.compounds[before..]
+        .iter()
+        .filter_map(|compound| {
+            compound
+                .windows(4)
+                .position(|bytes| bytes == [0x80, 207, 0, 5])
+                .map(|at| &compound[at..])
+        })
+        .collect();
+    let [answer] = answers[..] else { panic!("{answers:?}") };
+    let reported = world.reports.iter().find(|report| report.at > came).unwrap();
+    let delay = (reported.at.micros_since(came) << 16) / 1_000_000;
+    assert_eq!(answer[4..8], ssrc(VIDEO).0.to_be_bytes());
+    assert_eq!(answer[8..20], [5, 0, 0, 3, 0, 0, 0, 7, 0xaa, 0xbb, 0xcc, 0xdd]);
+    assert_eq!(answer[20..24], (delay as u32).to_be_bytes());
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub struct World {
     pub stats: Stats,
     pub seen: Vec<Seen>,
     pub reports: Vec<SeenReport>,
+    /// Opened.
+    pub compounds: Vec<Vec<u8>>,
     pub runs: Vec<usize>,
     srtp_out: SrtpOut,
     srtp_in: SrtpIn,
@@ -118,6 +120,7 @@ impl World {
             stats: Stats::default(),
             seen: Vec::new(),
             reports: Vec::new(),
+            compounds: Vec::new(),
             runs: Vec::new(),
             srtp_out: SrtpOut::new(profile, &keys),
             srtp_in: SrtpIn::new(profile, &keys),
@@ -255,6 +258,7 @@ impl World {
     }
 
     fn read_rtcp(&mut self, compound: &[u8]) {
+        self.compounds.push(compound.to_vec());
         for packet in packets(compound) {
             if let Rtcp::SenderReport(report) = packet.unwrap() {
                 self.reports.push(SeenReport {
