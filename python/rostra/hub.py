@@ -16,6 +16,7 @@ from typing import Final, Protocol, assert_never
 
 import structlog
 
+from rostra.facts import Inspections, Reports
 from rostra.media.engine import Engine, Overloaded
 from rostra.model import diagnosis, lifecycle, publishing, reporting, viewing
 from rostra.model.bandwidth import DEFAULT_MAX_BPS, BandwidthWish
@@ -37,7 +38,6 @@ from rostra.model.media import (
     OpenTransport,
     PlayoutDelay,
     Rejected,
-    ShownLayer,
     SlotBound,
     SlotLayer,
     TrackId,
@@ -62,8 +62,6 @@ _CHUNK: Final = 128
 """Commands of one attempt, far less than the media plane's queue."""
 _REPORT_MS: Final = 1000
 """How often viewers hear of layers while nothing starts or stops."""
-_MAX_INSPECTIONS: Final = 64
-"""Reports that may be waited for at a time."""
 _NOWHERE: Final = Stream(StreamKey(AccountId(""), StreamName("")))
 """The stream of transports that have left, or never were."""
 
@@ -100,50 +98,6 @@ class Totals:
     viewers: int
 
 
-class _Reports:
-    """What the media plane tells of layers: the latest of each, for as long as those are there whom it is about."""
-
-    def __init__(self) -> None:
-        self.tracks: Final[dict[TrackId, TrackLayers]] = {}
-        self.shown: Final[dict[TransportId, dict[Mid, ShownLayer | None]]] = {}
-        self.owners: Final[dict[TrackId, TransportId]] = {}
-        self.news: Final[set[TrackId]] = set()
-        """Told since viewers were last told."""
-        self.changed: Final[set[TrackId]] = set()
-        """Of these, those with something else to choose from."""
-        self._owned: Final[dict[TransportId, tuple[TrackId, ...]]] = {}
-
-    def own(self, transport: TransportId, tracks: tuple[TrackId, ...]) -> None:
-        """A publisher came."""
-        self._owned[transport] = tracks
-        self.owners.update(dict.fromkeys(tracks, transport))
-
-    def take(self, event: TrackLayers) -> None:
-        """A track's encodings. One that ended meanwhile has none."""
-        if event.track in self.owners:
-            if reporting.is_change(self.tracks.get(event.track), event):
-                self.changed.add(event.track)
-            self.news.add(event.track)
-            self.tracks[event.track] = event
-
-    def show(self, event: SlotLayer) -> None:
-        """A slot forwards something else."""
-        self.shown.setdefault(event.transport, {})[event.mid] = event.layer
-
-    def order(self, command: BindSlot | UnbindSlot) -> None:
-        """What was told of a slot that showed nothing says nothing of what it is to show now."""
-        slots = self.shown.get(command.transport, {})
-        if isinstance(command, UnbindSlot) or slots.get(command.mid) is None:
-            slots.pop(command.mid, None)
-
-    def forget(self, transport: TransportId) -> None:
-        """A publisher or viewer left."""
-        self.shown.pop(transport, None)
-        for track in self._owned.pop(transport, ()):
-            del self.owners[track]
-            self.tracks.pop(track, None)
-
-
 class Hub:
     """All streams of this node."""
 
@@ -156,14 +110,14 @@ class Hub:
         self._streams: Final[dict[StreamKey, Stream]] = {}
         self._places: Final[dict[TransportId, StreamKey]] = {}
         self._peers: Final[dict[TransportId, Peer]] = {}
-        self._reports: Final = _Reports()
+        self._reports: Final = Reports()
         self._reporting: Final[set[StreamKey]] = set()
         self._unreported: Final[set[StreamKey]] = set()
         self._transports: Final = itertools.count(1)
         self._tracks: Final = itertools.count(1)
         self._names: Final[dict[TransportId, tuple[str, str]]] = {}
         self._named: Final[dict[str, TransportId]] = {}
-        self._inspections: Final[dict[TransportId, set[asyncio.Future[TransportReport | None]]]] = {}
+        self._inspections: Final = Inspections()
         self._backlog: Final[deque[Command]] = deque()
         self._timers: Final[set[asyncio.TimerHandle]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -185,10 +139,7 @@ class Hub:
         if self._loop is not None:
             self._loop.remove_reader(self._engine.fileno())
             self._loop = None
-        for waiting in self._inspections.values():
-            for answer in waiting:
-                if not answer.done():
-                    answer.set_result(None)
+        self._inspections.end()
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -330,21 +281,11 @@ class Hub:
         Raises:
             Overloaded: the media plane has no room, or too many wait.
         """
-        if sum(map(len, self._inspections.values())) >= _MAX_INSPECTIONS:
+        if self._inspections.is_full:
             raise Overloaded
-        if not self._inspections.get(transport):
+        if not self._inspections.is_asked(transport):
             self._submitted([Inspect(transport)])
-        answer: asyncio.Future[TransportReport | None] = asyncio.get_running_loop().create_future()
-        self._inspections.setdefault(transport, set()).add(answer)
-        answer.add_done_callback(lambda done: self._inspected(transport, done))
-        return answer
-
-    def _inspected(self, transport: TransportId, answer: asyncio.Future[TransportReport | None]) -> None:
-        """Nobody waits for this one any more."""
-        waiting = self._inspections.get(transport, set())
-        waiting.discard(answer)
-        if not waiting:
-            self._inspections.pop(transport, None)
+        return self._inspections.wait(transport)
 
     def _named_anew(self, transport: TransportId) -> tuple[str, str]:
         names = (uuid.uuid4().hex, str(uuid.uuid4()))
@@ -373,10 +314,8 @@ class Hub:
                 if event.transport in self._places:
                     self._reports.show(event)
                 return
-            case Inspected(transport=transport, report=report):
-                for answer in self._inspections.get(transport, set()):
-                    if not answer.done():
-                        answer.set_result(report)
+            case Inspected():
+                self._inspections.answer(event)
                 return
             case TransportConnected(profile=profile):
                 log.info("transport connected", transport=event.transport, profile=profile)

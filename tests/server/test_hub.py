@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rostra.hub import _MAX_INSPECTIONS, Hub
+from rostra.facts import MAX_INSPECTIONS
+from rostra.hub import Hub
 from rostra.media.engine import Overloaded
 from rostra.media.fake import FakeEngine
 from rostra.model.bandwidth import BandwidthWish
@@ -350,8 +351,11 @@ async def test_who_asks_for_a_report_gets_the_next_one_and_the_media_plane_is_as
     first, second = hub.inspect(viewer), hub.inspect(viewer)
     assert engine.commands.count(Inspect(viewer)) == 1
     hub.drain()
+    third = hub.inspect(viewer)
+    assert engine.commands.count(Inspect(viewer)) == 2
+    hub.drain()
     assert await first is not None
-    assert await first == await second
+    assert await first == await second == await third
     assert await asked(hub, TransportId(99)) is None
 
 
@@ -366,7 +370,7 @@ async def test_a_most_of_reports_is_waited_for_and_who_gives_up_makes_room() -> 
     hub = Hub(engine)
     viewer = view(hub)
     engine.is_silent = True
-    waiting = [hub.inspect(viewer) for _ in range(_MAX_INSPECTIONS)]
+    waiting = [hub.inspect(viewer) for _ in range(MAX_INSPECTIONS)]
     with pytest.raises(Overloaded):
         hub.inspect(viewer)
     for answer in waiting:
@@ -375,7 +379,7 @@ async def test_a_most_of_reports_is_waited_for_and_who_gives_up_makes_room() -> 
     engine.is_silent = False
     assert await asked(hub, viewer) is not None
     await settled()
-    assert not hub._inspections
+    assert not hub._inspections.is_asked(viewer)
 
 
 async def test_a_report_that_the_media_plane_has_no_room_for_is_refused() -> None:
@@ -385,7 +389,7 @@ async def test_a_report_that_the_media_plane_has_no_room_for_is_refused() -> Non
     engine.capacity = 0
     with pytest.raises(Overloaded):
         hub.inspect(viewer)
-    assert not hub._inspections
+    assert not hub._inspections.is_asked(viewer)
     engine.capacity = 10
     hub.stop()
 

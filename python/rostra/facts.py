@@ -1,0 +1,105 @@
+"""What the hub keeps of what the media plane tells, to pass it on. The facts are the media plane's."""
+
+import asyncio
+from typing import Final
+
+from rostra.model import reporting
+from rostra.model.media import (
+    BindSlot,
+    Inspected,
+    Mid,
+    ShownLayer,
+    SlotLayer,
+    TrackId,
+    TrackLayers,
+    TransportId,
+    TransportReport,
+    UnbindSlot,
+)
+
+MAX_INSPECTIONS: Final = 64
+"""Reports that may be waited for at a time."""
+
+
+class Reports:
+    """What the media plane tells of layers: the latest of each, for as long as those are there whom it is about."""
+
+    def __init__(self) -> None:
+        self.tracks: Final[dict[TrackId, TrackLayers]] = {}
+        self.shown: Final[dict[TransportId, dict[Mid, ShownLayer | None]]] = {}
+        self.owners: Final[dict[TrackId, TransportId]] = {}
+        self.news: Final[set[TrackId]] = set()
+        """Told since viewers were last told."""
+        self.changed: Final[set[TrackId]] = set()
+        """Of these, those with something else to choose from."""
+        self._owned: Final[dict[TransportId, tuple[TrackId, ...]]] = {}
+
+    def own(self, transport: TransportId, tracks: tuple[TrackId, ...]) -> None:
+        """A publisher came."""
+        self._owned[transport] = tracks
+        self.owners.update(dict.fromkeys(tracks, transport))
+
+    def take(self, event: TrackLayers) -> None:
+        """A track's encodings. One that ended meanwhile has none."""
+        if event.track in self.owners:
+            if reporting.is_change(self.tracks.get(event.track), event):
+                self.changed.add(event.track)
+            self.news.add(event.track)
+            self.tracks[event.track] = event
+
+    def show(self, event: SlotLayer) -> None:
+        """A slot forwards something else."""
+        self.shown.setdefault(event.transport, {})[event.mid] = event.layer
+
+    def order(self, command: BindSlot | UnbindSlot) -> None:
+        """What was told of a slot that showed nothing says nothing of what it is to show now."""
+        slots = self.shown.get(command.transport, {})
+        if isinstance(command, UnbindSlot) or slots.get(command.mid) is None:
+            slots.pop(command.mid, None)
+
+    def forget(self, transport: TransportId) -> None:
+        """A publisher or viewer left."""
+        self.shown.pop(transport, None)
+        for track in self._owned.pop(transport, ()):
+            del self.owners[track]
+            self.tracks.pop(track, None)
+
+
+class Inspections:
+    """Who waits for the report of a transport."""
+
+    def __init__(self) -> None:
+        self._waiting: Final[dict[TransportId, set[asyncio.Future[TransportReport | None]]]] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody else may wait."""
+        return sum(map(len, self._waiting.values())) >= MAX_INSPECTIONS
+
+    def is_asked(self, transport: TransportId) -> bool:
+        """Whether somebody waits for this transport already."""
+        return transport in self._waiting
+
+    def wait(self, transport: TransportId) -> asyncio.Future[TransportReport | None]:
+        """The next report of the transport. Who cancels it waits no longer."""
+        answer: asyncio.Future[TransportReport | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(transport, set()).add(answer)
+        answer.add_done_callback(lambda done: self._leave(transport, done))
+        return answer
+
+    def answer(self, event: Inspected) -> None:
+        """Tell everybody who waits for it. Who comes from now on waits for the next one."""
+        for answer in self._waiting.pop(event.transport, set()):
+            if not answer.done():
+                answer.set_result(event.report)
+
+    def end(self) -> None:
+        """There will be no more reports."""
+        for transport in list(self._waiting):
+            self.answer(Inspected(transport, None))
+
+    def _leave(self, transport: TransportId, answer: asyncio.Future[TransportReport | None]) -> None:
+        waiting = self._waiting.get(transport, set())
+        waiting.discard(answer)
+        if not waiting:
+            self._waiting.pop(transport, None)
