@@ -107,6 +107,20 @@ impl Relay {
         })
     }
 
+    /// Behave differently from now on, to everybody. The times of both directions begin anew with their next datagram.
+    pub fn reconfigure(&mut self, up: LinkConfig, down: LinkConfig) {
+        (self.config.up, self.config.down) = (up, down);
+        for client in &mut self.clients {
+            client.up.reconfigure(up, self.config.seed ^ self.order << 16 ^ 1);
+            client.down.reconfigure(down, self.config.seed ^ self.order << 16 ^ 2);
+        }
+    }
+
+    /// What it does to each direction now: up, down.
+    pub fn links(&self) -> (LinkConfig, LinkConfig) {
+        (self.config.up, self.config.down)
+    }
+
     /// Where it listens.
     ///
     /// # Errors
@@ -358,6 +372,24 @@ mod tests {
         let first = arrived();
         assert!((1_740..1_860).contains(&first), "{first}");
         assert_eq!(arrived(), first);
+    }
+
+    #[test]
+    fn a_relay_behaves_differently_when_told() {
+        let mut ends = ends(LinkConfig::default(), LinkConfig::default());
+        let dead = LinkConfig {
+            loss: 1.0,
+            ..LinkConfig::default()
+        };
+        for (number, (up, out)) in [(LinkConfig::default(), 1), (dead, 1), (LinkConfig::default(), 2)]
+            .into_iter()
+            .enumerate()
+        {
+            ends.relay.reconfigure(up, LinkConfig::default());
+            ends.client.send(b"ask").unwrap();
+            turn_until(&mut ends, |ends| ends.relay.relayed().up_in == number as u64 + 1);
+            assert_eq!(ends.relay.relayed().up_out, out);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The acceptance scenario in virtual time, and proof that its oracles can fail.
 
-use rostra_sim::link::LinkConfig;
+use rostra_sim::link::{LinkConfig, RateChanges};
 use rostra_sim::oracle::{BOUNDS, Bounds, Screen};
 use rostra_sim::world::{Outcome, Scenario, run};
 
@@ -9,10 +9,15 @@ const LOSSY: LinkConfig = LinkConfig {
     loss: 0.01,
     delay_us: 10_000,
     jitter_us: 20_000,
+    burst: None,
+    stalls: None,
+    aggregate_us: 0,
     reorder: 0.0,
     duplicate: 0.0,
     rate_bps: None,
     queue_us: 0,
+    changes: RateChanges::NONE,
+    cross: None,
 };
 
 fn acceptance(seed: u64) -> Scenario {
