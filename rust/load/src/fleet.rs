@@ -14,7 +14,8 @@ use str0m::rtp::Ssrc;
 use rostra_sim::isolation;
 
 use crate::http::Exchange;
-use crate::peer::{self, Peer};
+use crate::peer::{self, Peer, Taken};
+use crate::recording::{Packet, Recording};
 use crate::signal::{self, Incoming, Role};
 use crate::socket::{Said, Socket};
 
@@ -90,6 +91,7 @@ pub struct Fleet {
     last_id: Id,
     facts: Vec<(Id, Fact)>,
     wire: Wire,
+    sent: Wire,
     ghosts: Wire,
     ghost_at: Option<Instant>,
     buffer: Box<[u8]>,
@@ -116,6 +118,7 @@ impl Fleet {
             last_id: 0,
             facts: Vec::new(),
             wire: Wire::default(),
+            sent: Wire::default(),
             ghosts: Wire::default(),
             ghost_at: None,
             buffer: vec![0; 65_536].into_boxed_slice(),
@@ -125,6 +128,11 @@ impl Fleet {
     /// Media that came for connections that were there.
     pub fn wire(&self) -> Wire {
         self.wire
+    }
+
+    /// Media that was sent.
+    pub fn sent(&self) -> Wire {
+        self.sent
     }
 
     /// Media that came after its connection had left.
@@ -147,12 +155,28 @@ impl Fleet {
     /// # Errors
     /// What the sockets say.
     pub fn join(&mut self, now: Instant, role: Role, slots: usize) -> io::Result<Id> {
-        let mut udp = UdpSocket::bind((self.local, 0).into())?;
-        let address = udp.local_addr()?;
-        let (peer, offer) = match role {
+        self.begin(now, role, |role, address| match role {
             Role::View { .. } => Peer::viewer(now, address, slots),
             Role::Publish { .. } => Peer::publisher(now, address),
-        };
+        })
+    }
+
+    /// Start the way in of a publisher of a recording.
+    ///
+    /// # Errors
+    /// What the sockets say.
+    pub fn join_with(&mut self, now: Instant, role: Role, recording: &Recording) -> io::Result<Id> {
+        self.begin(now, role, |_, address| Peer::player(now, address, recording))
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        role: Role,
+        peer: impl FnOnce(&Role, SocketAddr) -> (Peer, String),
+    ) -> io::Result<Id> {
+        let mut udp = UdpSocket::bind((self.local, 0).into())?;
+        let (peer, offer) = peer(&role, udp.local_addr()?);
         let (path, body) = role.director();
         let mut exchange = Exchange::post(self.target, path, role.token(), &body)?;
         self.last_id += 1;
@@ -234,6 +258,16 @@ impl Fleet {
     ) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.peer.send(now, kind, seq, timestamp, marker, payload);
+            self.time_out(now, id);
+        }
+    }
+
+    /// Send a packet of a recording.
+    pub fn play(&mut self, now: Instant, id: Id, taken: Taken, recording: &Recording, seq: u64, packet: &Packet) {
+        let encoding = recording.encodings.get(usize::from(packet.encoding));
+        if let (Some(connection), Some(encoding)) = (self.connections.get_mut(&id), encoding) {
+            let rid = encoding.rid.as_deref();
+            connection.peer.play(taken, recording.codec, rid, seq, packet);
             self.time_out(now, id);
         }
     }
@@ -333,13 +367,18 @@ impl Fleet {
             return;
         };
         let Connection {
-            peer, udp, deadline, ..
+            peer,
+            udp,
+            rtx,
+            deadline,
+            ..
         } = connection;
-        let facts = &mut self.facts;
+        let (facts, sent) = (&mut self.facts, &mut self.sent);
         let wake = peer.poll(
             |to, bytes| {
                 // A full buffer loses the datagram, as a network does; other addresses than ours are never sent to.
                 if isolation::is_allowed(to.ip()) {
+                    sent.note(bytes, rtx);
                     let _ = udp.send_to(bytes, to);
                 }
             },

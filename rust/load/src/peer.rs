@@ -1,16 +1,19 @@
 //! One str0m connection without I/O: an offer, an answer, datagrams in and out.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::Codec;
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc};
+use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpPacket, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use rostra_sim::isolation;
+
+use crate::extensions::{self, Allocation, Dependency};
+use crate::recording::{self, Packet, Recording};
 
 /// What came out of a peer.
 #[derive(Debug)]
@@ -41,7 +44,8 @@ impl Peer {
     /// A viewer of `slots` videos and one sound, and its offer. `address` is where its socket is bound.
     pub fn viewer(now: Instant, address: SocketAddr, slots: usize) -> (Self, String) {
         let kinds = (0..slots.max(1)).map(|_| MediaKind::Video).chain([MediaKind::Audio]);
-        Self::offer(now, RtcConfig::new(), address, kinds, Direction::RecvOnly)
+        let medias = kinds.map(|kind| (kind, None));
+        Self::offer(now, RtcConfig::new(), address, medias, Direction::RecvOnly)
     }
 
     /// A publisher of VP8 and Opus, and its offer.
@@ -50,15 +54,34 @@ impl Peer {
             .clear_codecs()
             .enable_vp8(true)
             .enable_opus(true, false);
-        let kinds = [MediaKind::Video, MediaKind::Audio].into_iter();
-        Self::offer(now, config, address, kinds, Direction::SendOnly)
+        let medias = [(MediaKind::Video, None), (MediaKind::Audio, None)].into_iter();
+        Self::offer(now, config, address, medias, Direction::SendOnly)
+    }
+
+    /// A publisher of a recorded video, and its offer.
+    pub fn player(now: Instant, address: SocketAddr, recording: &Recording) -> (Self, String) {
+        let config = with_codec(RtcConfig::new(), recording.codec).set_extension_map(extensions::map());
+        let rids: Vec<&str> = recording
+            .encodings
+            .iter()
+            .filter_map(|one| one.rid.as_deref())
+            .collect();
+        let simulcast = (!rids.is_empty()).then(|| {
+            let mut simulcast = Simulcast::new();
+            for rid in rids {
+                simulcast.add_send_layer(SimulcastLayer::new(rid));
+            }
+            simulcast
+        });
+        let medias = [(MediaKind::Video, simulcast)].into_iter();
+        Self::offer(now, config, address, medias, Direction::SendOnly)
     }
 
     fn offer(
         now: Instant,
         config: RtcConfig,
         address: SocketAddr,
-        kinds: impl Iterator<Item = MediaKind>,
+        medias: impl Iterator<Item = (MediaKind, Option<Simulcast>)>,
         direction: Direction,
     ) -> (Self, String) {
         let mut rtc = config.set_rtp_mode(true).set_stats_interval(None).build(now);
@@ -66,8 +89,8 @@ impl Peer {
             rtc.add_local_candidate(candidate);
         }
         let mut changes = rtc.sdp_api();
-        let medias: Vec<_> = kinds
-            .map(|kind| (changes.add_media(kind, direction, None, None, None), kind))
+        let medias: Vec<_> = medias
+            .map(|(kind, simulcast)| (changes.add_media(kind, direction, None, None, simulcast), kind))
             .collect();
         let Some((offer, pending)) = changes.apply() else {
             unreachable!("new m-lines need an offer");
@@ -182,7 +205,11 @@ impl Peer {
         let Some(&(mid, _)) = self.medias.iter().find(|(_, of)| *of == kind) else {
             return;
         };
-        let Some(payload_type) = self.payload_type(mid, kind) else {
+        let codec = match kind {
+            MediaKind::Audio => Codec::Opus,
+            MediaKind::Video => Codec::Vp8,
+        };
+        let Some(payload_type) = self.payload_type(mid, codec) else {
             return;
         };
         let mut api = self.rtc.direct_api();
@@ -201,11 +228,43 @@ impl Peer {
         stream.write_rtp(packet);
     }
 
-    fn payload_type(&self, mid: Mid, kind: MediaKind) -> Option<Pt> {
-        let codec = match kind {
-            MediaKind::Audio => Codec::Opus,
-            MediaKind::Video => Codec::Vp8,
+    /// Send a recorded packet. `taken` is when its frame was taken, on this machine's clock; sender reports say so.
+    pub fn play(&mut self, taken: Taken, codec: recording::Codec, rid: Option<&str>, seq: u64, packet: &Packet) {
+        let Some(&(mid, _)) = self.medias.first() else {
+            return;
         };
+        let Some(payload_type) = self.payload_type(mid, str0m_codec(codec)) else {
+            return;
+        };
+        let mut values = ExtensionValues {
+            abs_capture_time: taken.captured.map(|capture_time| AbsCaptureTime {
+                capture_time,
+                clock_offset: None,
+            }),
+            ..ExtensionValues::default()
+        };
+        if let Some(bytes) = &packet.dependency {
+            values.user_values.set(Dependency(bytes.clone()));
+        }
+        if let Some(bytes) = &packet.allocation {
+            values.user_values.set(Allocation(bytes.clone()));
+        }
+        let mut api = self.rtc.direct_api();
+        let Some(stream) = api.stream_tx_by_mid(mid, rid.map(Into::into)) else {
+            return;
+        };
+        stream.set_unpaced(true);
+        let write = RtpWrite::new(
+            payload_type,
+            seq.into(),
+            taken.timestamp,
+            taken.at,
+            packet.payload.clone(),
+        );
+        stream.write_rtp(write.marker(packet.marker).nackable(true).ext_vals(values));
+    }
+
+    fn payload_type(&self, mid: Mid, codec: Codec) -> Option<Pt> {
         let config = self.rtc.codec_config();
         let accepted = self.rtc.media(mid)?.remote_pts();
         let is_it = |pt: &&Pt| {
@@ -214,6 +273,40 @@ impl Peer {
                 .is_some()
         };
         accepted.iter().find(is_it).copied()
+    }
+}
+
+/// When a frame was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// On the monotonic clock, never in the future.
+    pub at: Instant,
+    /// In RTP time.
+    pub timestamp: u32,
+    /// What abs-capture-time says, if it is sent.
+    pub captured: Option<SystemTime>,
+}
+
+/// One video codec in the form that Chromium offers first, and no sound.
+pub fn with_codec(config: RtcConfig, codec: recording::Codec) -> RtcConfig {
+    let mut config = config.clear_codecs();
+    let codecs = config.codec_config();
+    match codec {
+        recording::Codec::Vp8 => codecs.enable_vp8(true),
+        // Constrained baseline 3.1; level asymmetry is allowed.
+        recording::Codec::H264 => codecs.add_h264(108.into(), Some(109.into()), true, 0x0042_e01f),
+        recording::Codec::Vp9 => codecs.enable_vp9(true),
+        recording::Codec::Av1 => codecs.enable_av1(true),
+    }
+    config
+}
+
+fn str0m_codec(codec: recording::Codec) -> Codec {
+    match codec {
+        recording::Codec::Vp8 => Codec::Vp8,
+        recording::Codec::H264 => Codec::H264,
+        recording::Codec::Vp9 => Codec::Vp9,
+        recording::Codec::Av1 => Codec::Av1,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::recording::Codec;
+
 /// What a connection is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -22,6 +24,8 @@ pub enum Role {
         token: String,
         /// `None` is the main source.
         source: Option<String>,
+        /// Of the video.
+        codec: Codec,
     },
 }
 
@@ -55,8 +59,11 @@ impl Role {
                 let data = json!({"sdp": offer, "streamId": stream, "events": ["active", "inactive", "stopped"]});
                 command(0, "view", &data)
             }
-            Self::Publish { stream, source, .. } => {
-                let mut data = json!({"name": stream, "sdp": offer, "codec": "vp8"});
+            Self::Publish {
+                stream, source, codec, ..
+            } => {
+                let codec = codec.name().to_lowercase();
+                let mut data = json!({"name": stream, "sdp": offer, "codec": codec});
                 if let (Some(source), Value::Object(data)) = (source, &mut data) {
                     data.insert("sourceId".to_owned(), json!(source));
                 }
@@ -193,7 +200,9 @@ mod tests {
             stream: "demo".into(),
             token: "t".into(),
             source: source.map(str::to_owned),
+            codec: Codec::Vp9,
         };
+        assert!(role(None).first_command("v=0").contains(r#""codec":"vp9""#));
         assert!(!role(None).first_command("v=0").contains("sourceId"));
         assert!(role(Some("cam")).first_command("v=0").contains(r#""sourceId":"cam""#));
     }
