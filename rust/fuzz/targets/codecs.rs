@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rostra_sfu::codec::h264::ParameterSets;
 use rostra_sfu::codec::dependency::{self, MAX_GROWTH, MAX_LEN, Shift};
+use rostra_sfu::codec::h264::ParameterSets;
 use rostra_sfu::codec::{Continuity, PictureIds, parse, parse_with, rewrite, sizes};
 use rostra_sfu::command::Codec;
 use rostra_sfu::layer::Limit;
@@ -101,6 +101,9 @@ fn describe(bytes: &[u8], structure: &mut Option<Box<dependency::Structure>>) {
             continue;
         };
         assert_eq!(again.frame_number, found.frame_number.wrapping_add(shift.frame_number));
-        assert_eq!((again.layer, again.switches, again.key), (found.layer, found.switches, found.key));
+        assert_eq!(
+            (again.layer, again.switches, again.key),
+            (found.layer, found.switches, found.key)
+        );
     }
 }

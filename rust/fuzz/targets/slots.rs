@@ -12,8 +12,8 @@ use rostra_sfu::codec::h264::ParameterSets;
 use rostra_sfu::codec::parse;
 use rostra_sfu::command::{Codec, CodecSpec, ExtensionKind, ExtensionSpec, Kind, SlotSpec, SrtpProfile};
 use rostra_sfu::encoding::{ClockMap, EncodingKey, EncodingView, Encodings};
-use rostra_sfu::layer::Limit;
 use rostra_sfu::ids::{Mid, Ssrc, TrackId};
+use rostra_sfu::layer::Limit;
 use rostra_sfu::meta::PacketMeta;
 use rostra_sfu::outbox::{Outbox, Path};
 use rostra_sfu::reason::DropReason;
@@ -404,7 +404,9 @@ fuzz_target!(|input: &[u8]| {
                     temporal: b >> 4 & 3,
                 };
                 let (track, kind) = (TrackId(n as u64), source.codec.kind());
-                let bound = world.sender.bind(world.now, slot, track, source.key, limit, view, &spec, kind);
+                let bound = world
+                    .sender
+                    .bind(world.now, slot, track, source.key, limit, view, &spec, kind);
                 assert!(bound.is_ok());
             }
             7 => {
