@@ -17,7 +17,9 @@ const RTT_RANGE: (Duration, Duration) = (Duration::from_millis(20), Duration::fr
 impl Sender {
     /// Queue what was asked for, as far as the history and the round trip allow. Work is in proportion to the numbers asked for.
     pub(super) fn nack(&mut self, now: Time, media: Ssrc, seqs: impl Iterator<Item = u16>) -> Result<(), DropReason> {
-        let guard = self.feedback.rtt.unwrap_or(DEFAULT_RTT).clamp(RTT_RANGE.0, RTT_RANGE.1);
+        // Half of it, as whoever asks again has waited a whole one by an estimate of its own; and what the line's queue has added since.
+        let rtt = self.feedback.rtt.unwrap_or(DEFAULT_RTT).clamp(RTT_RANGE.0, RTT_RANGE.1);
+        let guard = rtt / 2 + self.bandwidth.queue_delay();
         let index = self.slot_of_ssrc(media).ok_or(DropReason::FeedbackUnknownSsrc)?;
         let slot = self
             .slots
