@@ -41,7 +41,7 @@ def simulcast(codec: str) -> Kind:
     """Three encodings, lowest first."""
     rates = {"0": (150_000, 4), "1": (500_000, 2), "2": (1_500_000, 1)}
     encodings = [
-        {"rid": rid, "maxBitrate": rate, "scaleResolutionDownBy": scale, "scalabilityMode": "L1T1"}
+        {"rid": rid, "maxBitrate": rate, "scaleResolutionDownBy": scale}
         for rid, (rate, scale) in rates.items()
     ]
     return Kind(codec, 960, 540, 25, encodings)
@@ -91,9 +91,14 @@ PUBLISH = """async ({ codec, width, height, fps, encodings }) => {
   const of = (name) => codecs.filter((one) => one.mimeType === `video/${name}`);
   const fits = (one) => codec !== "H264" || /packetization-mode=1;profile-level-id=42e01f/.test(one.sdpFmtpLine);
   transceiver.setCodecPreferences([...of(codec).filter(fits), ...of("rtx")]);
-  const wanted = /abs-capture-time|dependency-descriptor|video-layers-allocation/;
-  transceiver.setHeaderExtensionsToNegotiate(transceiver.getHeaderExtensionsToNegotiate().map((one) =>
-    wanted.test(one.uri) ? { ...one, direction: "sendrecv" } : one));
+  // With dependency descriptors Chromium leaves picture ids and temporal layers out of VP8's own ones.
+  const isOld = codec === "VP8" || codec === "H264";
+  const extensions = transceiver.getHeaderExtensionsToNegotiate();
+  for (const one of extensions) {
+    if (/abs-capture-time|video-layers-allocation/.test(one.uri)) one.direction = "sendrecv";
+    if (/dependency-descriptor/.test(one.uri)) one.direction = isOld ? "stopped" : "sendrecv";
+  }
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
   await pc.setLocalDescription(await pc.createOffer());
   await new Promise((resolve) => {
     pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && resolve();

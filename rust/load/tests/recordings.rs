@@ -58,6 +58,11 @@ fn encodings_start_with_a_key_frame_of_one_capture_and_have_one_each_second() {
     for (name, codec, encodings) in ALL {
         let recording = file(name);
         let seconds = recording.ticks as usize / 90_000;
+        assert_eq!(
+            recording.packets[0].dependency.is_some(),
+            matches!(codec, Codec::Vp9 | Codec::Av1),
+            "{name}"
+        );
         for encoding in 0..encodings {
             let packets: Vec<_> = of(&recording, encoding).collect();
             assert!(codec.starts_key_frame(&packets[0].payload), "{name} {encoding}");
@@ -117,6 +122,10 @@ fn scalable_recordings_carry_the_browsers_descriptors() {
 fn picture_numbers_go_on_when_it_starts_again() {
     for (name, codec, encodings) in ALL {
         let recording = file(name);
+        if codec == Codec::H264 {
+            // It has no picture numbers.
+            continue;
+        }
         let numbers = |packet: &Packet| codec.numbers(&packet.payload, packet.dependency.as_deref());
         for encoding in 0..encodings {
             let index = |of: usize| {
@@ -131,14 +140,14 @@ fn picture_numbers_go_on_when_it_starts_again() {
                 .iter()
                 .rposition(|one| usize::from(one.encoding) == encoding)
                 .unwrap();
+            // Frame numbers have 16 bits, picture ids 15.
+            let mask = if codec == Codec::Av1 { 0xffff } else { 0x7fff };
             for turns in [1, 2, 3000] {
                 let before = numbers(&recording.packet(last, turns - 1).unwrap());
                 let after = numbers(&recording.packet(index(encoding), turns).unwrap());
-                let step = after.0.wrapping_sub(before.0) & if codec == Codec::Av1 { 0xffff } else { 0x7fff };
-                let expected = u16::from(codec != Codec::H264 || recording.packets[last].dependency.is_some());
-                // A frame number counts each spatial layer; picture ids and frame numbers move by one here.
                 assert_eq!(
-                    step, expected,
+                    after.0.wrapping_sub(before.0) & mask,
+                    1,
                     "{name} {encoding} after {turns} turns: {before:?} {after:?}"
                 );
             }
