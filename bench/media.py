@@ -1,10 +1,11 @@
 """What forwarding one packet costs in user space: time, instructions, allocations, memory.
 
 ``rust/sim/src/bin/forward.rs`` does the work: one publisher of VP8 and Opus, real DTLS handshakes and keys, packets
-through a shard to viewers who answer with feedback. Its time (of the thread on the processor) contains everything
-that the shard does: opening each incoming packet once, rings, queues, pacing, timers, numbering, rewriting, reports,
-sealing, and reading the feedback for the estimate of each viewer's bandwidth. The cost of encryption alone is that of sealing packets of the same sizes with the same profile for as many
-viewers; the cost without encryption is the difference.
+through a shard to viewers who answer with feedback. Its time (of the thread on the processor) contains everything that
+the shard does: opening each incoming packet once, rings, queues, pacing, timers, numbering, rewriting, reports,
+sealing, and reading the feedback for the estimate of each viewer's bandwidth. The cost of encryption alone is that of
+sealing packets of the same sizes with the same profile for as many viewers; the cost without encryption is the
+difference.
 """
 
 import argparse

@@ -71,7 +71,7 @@ impl Ladder {
     fn picture(&mut self, bench: &mut Bench) {
         self.obey();
         let timestamp = (bench.now.0 * 90 / 1000) as u32;
-        for encoding in 0..3 {
+        for (encoding, size) in SIZES.into_iter().enumerate() {
             if !self.flows[encoding] {
                 continue;
             }
@@ -80,7 +80,7 @@ impl Ladder {
             let key = std::mem::take(&mut self.wanted[encoding]);
             let mut payload = vec![0x90, 0xc0, 0x80 | (index >> 8) as u8 & 0x7f, index as u8, index as u8];
             payload.push(if key { 0x10 } else { 0x11 });
-            payload.resize(SIZES[encoding], encoding as u8);
+            payload.resize(size, encoding as u8);
             let ssrc = self.ssrc(encoding);
             let (plain, header) = self
                 .peer
