@@ -18,6 +18,9 @@ use crate::time::Time;
 
 /// How long a picture counts as new after its binding or a new wish: it may rise with the first probes without waiting.
 const FRESH: Duration = Duration::from_secs(2);
+/// Pictures that take this much of the line are not shown until a lower encoding begins: its key frame would stand behind them in a queue that
+/// loses most of what they are made of.
+const FLOOD: (u64, u64) = (3, 2);
 /// Between two decisions when nothing asks for one: bit rates of the publishers change.
 const REVIEW: Duration = Duration::from_secs(1);
 /// An estimate that moved by less than this share of the last decision's, per cent, asks for no new one.
@@ -92,6 +95,8 @@ struct Order {
     id: TrackId,
     /// `None`: turned off.
     target: Option<(EncodingKey, Limit)>,
+    /// What is shown must not go on until the target begins.
+    cuts: bool,
 }
 
 /// Buffers of a decision.
@@ -170,6 +175,9 @@ impl ShardCore {
         let mut desk = std::mem::take(&mut self.scratch.desk);
         self.decide(now, index, &mut desk);
         for order in desk.orders.drain(..) {
+            if order.cuts {
+                self.turn_off(now, index, order.slot);
+            }
             match order.target {
                 Some((key, limit)) => self.show(now, index, order.slot, order.id, key, limit),
                 None => self.turn_off(now, index, order.slot),
@@ -210,6 +218,7 @@ impl ShardCore {
                     slot: wish.slot,
                     id: wish.id,
                     target: Some((wish.track.encoding(encoding), Limit::ALL)),
+                    cuts: false,
                 });
                 continue;
             }
@@ -228,6 +237,13 @@ impl ShardCore {
             });
         }
         let line = sender.line(now, &self.tracks);
+        let shown_bps = |picture: &Picture| {
+            let (key, limit) = sender.shown(picture.slot)?;
+            let rungs = desk.rungs.get(picture.rungs.clone())?;
+            Some(rungs.get(place(rungs, key.encoding, limit)?)?.bps)
+        };
+        let showing_bps: u64 = desk.pictures.iter().filter_map(shown_bps).sum();
+        let floods = line.is_limit && showing_bps / FLOOD.0 > line.bps / FLOOD.1;
         let (chosen, demand) = allocator.allocate(now, line, &desk.pictures, &desk.rungs);
         for (picture, choice) in desk.pictures.iter().zip(chosen) {
             let Some(wish) = wishes.all.iter_mut().find(|wish| wish.slot == picture.slot) else {
@@ -236,12 +252,18 @@ impl ShardCore {
             let rung = choice.and_then(|choice| desk.rungs.get(picture.rungs.start + choice));
             wish.is_off = rung.is_none();
             let target = rung.map(|rung| (wish.track.encoding(rung.encoding), rung.limit));
+            let cuts = floods
+                && picture.current > *choice
+                && sender
+                    .shown(wish.slot)
+                    .is_some_and(|(key, _)| target.is_none_or(|(wanted, _)| wanted != key));
             // What is staged is ordered again: by now it may be in the cache.
             if target != sender.target(wish.slot) || sender.staged(wish.slot).is_some() {
                 desk.orders.push(Order {
                     slot: wish.slot,
                     id: wish.id,
                     target,
+                    cuts,
                 });
             }
         }
