@@ -138,7 +138,13 @@ impl Allocator {
         }
         let went_down = self.now.iter().zip(pictures).any(|(chosen, one)| *chosen < one.current);
         if went_down {
-            self.went_down(now);
+            let shown_bps: u64 = pictures
+                .iter()
+                .filter_map(|one| scene.of(one).get(one.current?))
+                .map(|rung| rung.bps)
+                .sum();
+            // A line that lost half of what it carried is another line, and no flaw of the improvement.
+            self.went_down(now, line.bps * 2 >= shown_bps);
         }
 
         let careful = Room {
@@ -185,8 +191,8 @@ impl Allocator {
     }
 
     /// An improvement that did not last makes the next one wait longer.
-    fn went_down(&mut self, now: Time) {
-        if self.improved_at.take().is_some_and(|at| now.since(at) < PROVEN) {
+    fn went_down(&mut self, now: Time, is_flaw: bool) {
+        if self.improved_at.take().is_some_and(|at| now.since(at) < PROVEN) && is_flaw {
             self.hold = (self.hold * 2).min(LONGEST_HOLD);
         }
     }
@@ -337,7 +343,8 @@ fn one_step(now: &mut [Option<usize>], ideal: &[Option<usize>], order: &[usize])
     }
 }
 
-/// What is sent, and what the line would have to carry for one step more of every picture.
+/// What is sent, and what the line would have to carry for two steps more of every picture: with one, every step would wait for a probe of its
+/// own.
 fn demand(chosen: &[Option<usize>], scene: Scene<'_>, cap_bps: u64) -> Demand {
     let (mut sending, mut wanted, mut is_lifted) = (0_u64, 0_u64, false);
     for (one, choice) in scene.pictures.iter().zip(chosen) {
@@ -346,8 +353,9 @@ fn demand(chosen: &[Option<usize>], scene: Scene<'_>, cap_bps: u64) -> Demand {
             .map_or(0, |rung| rung.bps);
         let next = scene
             .of(one)
-            .get(choice.map_or(0, |choice| choice + 1))
-            .filter(|_| !one.fixed);
+            .get(choice.map_or(0, |choice| choice + 1)..)
+            .filter(|_| !one.fixed)
+            .and_then(|above| above.iter().take(2).last());
         sending += current;
         wanted += next.map_or(current, |rung| rung.bps);
         is_lifted |= next.is_some() && one.priority != Priority::Normal;
