@@ -49,7 +49,7 @@ def simulcast(codec: str) -> Kind:
 
 def scalable(codec: str, mode: str) -> Kind:
     """One encoding with layers inside."""
-    return Kind(codec, 960, 540, 25, [{"scalabilityMode": mode, "maxBitrate": 2_200_000}])
+    return Kind(codec, 960, 540, 20, [{"scalabilityMode": mode, "maxBitrate": 2_800_000}])
 
 
 KINDS = {
@@ -65,7 +65,7 @@ PUBLISH = """async ({ codec, width, height, fps, encodings }) => {
   [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d");
   const noise = new ImageData(width + 64, height + 48);
-  for (let n = 0; n < noise.data.length; n += 1) noise.data[n] = n % 4 === 3 ? 255 : 100 + 40 * Math.random();
+  for (let n = 0; n < noise.data.length; n += 1) noise.data[n] = n % 4 === 3 ? 255 : 116 + 8 * Math.random();
   const grain = await createImageBitmap(noise);
   let frame = 0;
   const draw = () => {
