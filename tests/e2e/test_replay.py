@@ -6,7 +6,12 @@ from playwright.async_api import Page
 from .conftest import Server
 from .network import replaying
 
-RECORDINGS = {"vp8-simulcast": "video/VP8", "h264-simulcast": "video/H264", "vp9-l3t3-key": "video/VP9", "av1-l3t3": "video/AV1"}
+RECORDINGS = {
+    "vp8-simulcast": "video/VP8",
+    "h264-simulcast": "video/H264",
+    "vp9-l3t3-key": "video/VP9",
+    "av1-l3t3": "video/AV1",
+}
 
 
 @pytest.mark.parametrize("recording", RECORDINGS)
