@@ -115,4 +115,6 @@ async def test_of_two_projected_sources_the_promoted_one_keeps_the_higher_layer(
         )
     print(heights)
     assert heights["high"] > heights["low"]
-    assert heights["steady"]["frames"] > 40
+    # Fewer temporal layers may be what the line carries of the better picture.
+    assert heights["steady"]["frames"] > 25
+    assert heights["steady"]["standstill"] < 1000
