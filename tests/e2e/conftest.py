@@ -33,6 +33,7 @@ FLAGS = [
     "--allow-loopback-in-peer-connection",
 ]
 HELPERS = Path(__file__).with_name("page.js").read_text()
+LAYERS = Path(__file__).with_name("layers.js").read_text()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -116,11 +117,18 @@ async def open_page(browser: Browser, server: Server) -> AsyncIterator[Page]:
     async def helpers(route: Route) -> None:
         await route.fulfill(body=HELPERS, content_type="text/javascript")
 
+    async def layers(route: Route) -> None:
+        await route.fulfill(body=LAYERS, content_type="text/javascript")
+
     await page.route("**/t.js", helpers)
+    await page.route("**/layers.js", layers)
     # A real answer of the server: Chromium lets a made-up page open no sockets to this machine.
     await page.goto(f"{server.http}/healthz")
     await page.evaluate("document.body.replaceChildren()")
-    await page.evaluate("async (s) => { window.t = await import('/t.js'); window.settings = s; }", server.settings)
+    await page.evaluate(
+        "async (s) => { window.t = await import('/t.js'); window.l = await import('/layers.js'); window.settings = s; }",
+        server.settings,
+    )
     yield page
     await context.close()
     assert errors == []

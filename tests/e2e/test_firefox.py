@@ -39,14 +39,18 @@ async def fox(server: Server, tmp_path: Path) -> AsyncIterator[Firefox]:
         await client.serve(f"{server.http}/test", "text/html", "<!doctype html><body>")
         await client.serve(f"{server.http}/t.js", "text/javascript", HELPERS)
         await client.open(f"{server.http}/test")
-        await client.evaluate("async (s) => { window.t = await import('/t.js'); window.settings = s; }", server.settings)
+        await client.evaluate(
+            "async (s) => { window.t = await import('/t.js'); window.settings = s; }", server.settings
+        )
         yield client
 
 
 async def until_sent(fox: Firefox, count: int) -> list[dict[str, Any]]:
     """Wait until ``count`` encodings are being sent."""
     await fox.evaluate(
-        "async (count) => t.until(async () => (await (" + SENT + ")()).filter((one) => one.framesSent > 5).length === count"
+        "async (count) => t.until(async () => (await ("
+        + SENT
+        + ")()).filter((one) => one.framesSent > 5).length === count"
         ", `${count} encodings`, 20000)",
         count,
     )

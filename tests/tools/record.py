@@ -1,7 +1,7 @@
 """Record what Chromium's encoders send, for ``rostra-load publish --replay``.
 
-``python -m tests.tools.record [NAME ...]`` writes ``tests/data/recordings/NAME.rtp``; needs ``cargo build --release -p rostra-load`` and
-``/usr/bin/chromium``. A machine that is busy with other things gives poor recordings: encoders drop frames and layers.
+``python -m tests.tools.record [NAME ...]`` writes ``tests/data/recordings/NAME.rtp``; needs Chromium and
+``cargo build --release -p rostra-load``. On a machine that is busy with other things encoders drop frames and layers.
 """
 
 import argparse
@@ -41,15 +41,14 @@ def simulcast(codec: str) -> Kind:
     """Three encodings, lowest first."""
     rates = {"0": (150_000, 4), "1": (500_000, 2), "2": (1_500_000, 1)}
     encodings = [
-        {"rid": rid, "maxBitrate": rate, "scaleResolutionDownBy": scale}
-        for rid, (rate, scale) in rates.items()
+        {"rid": rid, "maxBitrate": rate, "scaleResolutionDownBy": scale} for rid, (rate, scale) in rates.items()
     ]
     return Kind(codec, 960, 540, 25, encodings)
 
 
 def scalable(codec: str, mode: str) -> Kind:
     """One encoding with layers inside."""
-    return Kind(codec, 960, 540, 25, [{"scalabilityMode": mode, "maxBitrate": 2_200_000}])
+    return Kind(codec, 960, 540, 20, [{"scalabilityMode": mode, "maxBitrate": 2_800_000}])
 
 
 KINDS = {
@@ -65,7 +64,7 @@ PUBLISH = """async ({ codec, width, height, fps, encodings }) => {
   [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d");
   const noise = new ImageData(width + 64, height + 48);
-  for (let n = 0; n < noise.data.length; n += 1) noise.data[n] = n % 4 === 3 ? 255 : 100 + 40 * Math.random();
+  for (let n = 0; n < noise.data.length; n += 1) noise.data[n] = n % 4 === 3 ? 255 : 116 + 8 * Math.random();
   const grain = await createImageBitmap(noise);
   let frame = 0;
   const draw = () => {
@@ -75,7 +74,8 @@ PUBLISH = """async ({ codec, width, height, fps, encodings }) => {
       const angle = frame / 20 + n;
       context.fillStyle = `hsl(${(n * 60 + frame) % 360} 80% 50%)`;
       context.beginPath();
-      context.arc(width * (0.5 + 0.35 * Math.cos(angle)), height * (0.5 + 0.35 * Math.sin(angle * 1.3)), height / 9, 0, 7);
+      const [x, y] = [0.5 + 0.35 * Math.cos(angle), 0.5 + 0.35 * Math.sin(angle * 1.3)];
+      context.arc(width * x, height * y, height / 9, 0, 7);
       context.fill();
     }
     context.fillStyle = "white";
@@ -118,10 +118,12 @@ ANSWER = """async ({ sdp, kbps }) => {
   await pc.setRemoteDescription({ type: "answer", sdp: lines.join("\\r\\n") });
 }"""
 
-STATS = """async () => [...(await pc.getStats()).values()]
-  .filter((one) => one.type === "outbound-rtp")
-  .map(({ rid, frameWidth, frameHeight, framesPerSecond, scalabilityMode, encoderImplementation, qualityLimitationReason }) =>
-    ({ rid, frameWidth, frameHeight, framesPerSecond, scalabilityMode, encoderImplementation, qualityLimitationReason }))"""
+# What became of the encodings.
+STATS = """async () => {
+  const keys = ["rid", "frameWidth", "framesPerSecond", "scalabilityMode", "qualityLimitationReason"];
+  const sent = [...(await pc.getStats()).values()].filter((one) => one.type === "outbound-rtp");
+  return sent.map((one) => Object.fromEntries(keys.map((key) => [key, one[key]])));
+}"""
 
 
 async def record(name: str, seconds: int) -> None:

@@ -1,0 +1,120 @@
+"""A line that becomes slow and fast again, with layers of real encoders behind it.
+
+The times are those that a viewer notices: the server's word, by the ``layers`` event, and the size of the decoded picture.
+"""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+from .conftest import Server
+from .network import line, replaying
+from .test_link import THROUGH
+
+RECORDINGS = ["vp8-simulcast", "h264-simulcast", "vp9-l3t3-key", "av1-l3t3"]
+
+# Through the port; leaves `w` on the window, and waits for the highest layer.
+WATCH = """async ([stream, port]) => {
+  window.through = port;
+  window.w = l.listen(new t.Watcher(settings, stream));
+  await t.until(() => w.connect({ events: l.EVENTS }).then(() => true, () => w.view.stop() && false), "the stream to be live");
+  await l.untilShown(t, w, 0, (height) => height >= 540, "the highest layer at first", 20000);
+}"""
+
+# Just before the line changes: what later figures are measured from.
+MARK = """async () => {
+  const { framesDecoded, freezeCount, pliCount } = await w.stats(0);
+  window.mark = { at: performance.now(), framesDecoded, freezeCount, pliCount };
+}"""
+
+# The queue of 200 ms fills before any feedback shows that the line is slow, and takes as long to come back with.
+DOWN = """async () => {
+  const said = await l.untilSaid(t, w, 0, mark.at, (height) => height < 540, "the server to go down", 4000);
+  const shown = await l.untilShown(t, w, 0, (height) => height < 540, "a smaller picture", 8000);
+  return { said: said - mark.at, shown: shown - mark.at };
+}"""
+
+UP = """async () => {
+  const shown = await l.untilShown(t, w, 0, (height) => height >= 540, "the highest layer again", 20000);
+  return { shown: shown - mark.at };
+}"""
+
+TOTALS = """async (before) => {
+  const { framesDecoded, freezeCount, pliCount } = await w.stats(0);
+  return { frames: framesDecoded - before.framesDecoded, freezes: freezeCount - before.freezeCount, plis: pliCount - before.pliCount };
+}"""
+
+
+@pytest.mark.parametrize("recording", RECORDINGS)
+async def test_the_picture_follows_the_line_down_and_up(page: Page, server: Server, recording: str) -> None:
+    await page.evaluate(THROUGH)
+    with (
+        line(server, "--down-rate", "4M", "--queue-ms", "200") as network,
+        replaying(server, recording, f"line-{recording}"),
+    ):
+        await page.evaluate(WATCH, [f"line-{recording}", network.port])
+        await page.evaluate(MARK)
+        before: dict[str, Any] = await page.evaluate("() => mark")
+        network.now("--down-rate", "600k")
+        down = await page.evaluate(DOWN)
+        # Long enough to see that it stays there: the low layer is shown on without a break.
+        slow = await page.evaluate("() => t.observe(w, 0, 4000)")
+        await page.evaluate(MARK)
+        network.now("--down-rate", "4M")
+        up = await page.evaluate(UP)
+        fast = await page.evaluate("() => t.observe(w, 0, 3000)")
+        totals = await page.evaluate(TOTALS, before)
+        await page.evaluate("() => w.view.stop()")
+    print(recording, {"down": down, "up": up, "slow": slow, "fast": fast, "totals": totals})
+    assert down["said"] < 1000 + 2 * 200
+    assert down["shown"] < 4000
+    assert up["shown"] < 10000
+    assert totals["freezes"] <= 1
+    # A decoder that cannot go on asks for key frames and shows nothing.
+    assert totals["plis"] <= 2
+    assert slow["frames"] > 25
+    assert slow["standstill"] < 1000
+    assert fast["frames"] > 40
+
+
+async def test_of_two_projected_sources_the_promoted_one_keeps_the_higher_layer(page: Page, server: Server) -> None:
+    await page.evaluate(THROUGH)
+    stream = "promoted"
+    with (
+        line(server, "--down-rate", "6M", "--queue-ms", "200") as network,
+        replaying(server, "vp8-simulcast", stream),
+        replaying(server, "vp8-simulcast", stream, "cam1"),
+        replaying(server, "vp8-simulcast", stream, "cam2"),
+    ):
+        mids = await page.evaluate(
+            """async ([stream, port]) => {
+          window.through = port;
+          window.w = l.listen(new t.Watcher(settings, stream));
+          await t.until(() => w.connect({ events: l.EVENTS }).then(() => true, () => w.view.stop() && false), "the stream to be live");
+          await t.until(() => ["cam1", "cam2"].every((id) => w.count("active", id) === 1), "two more sources");
+          const [a, b] = await Promise.all([w.add(), w.add()]);
+          await w.view.unproject(["0"]);
+          await w.view.project("cam1", [{ media: "video", mediaId: a.mid }]);
+          await w.view.project("cam2", [{ media: "video", mediaId: b.mid, promote: true }]);
+          for (const { mid } of [a, b]) await l.untilShown(t, w, mid, (height) => height >= 540, `the highest layer of ${mid}`, 20000);
+          return [a.mid, b.mid];
+        }""",
+            [stream, network.port],
+        )
+        network.now("--down-rate", "1400k")
+        heights = await page.evaluate(
+            """async ([a, b]) => {
+          await l.untilShown(t, w, a, (height) => height < 540, "the other one to go down", 8000);
+          const steady = await t.observe(w, b, 5000);
+          const [low, high] = [await w.stats(a), await w.stats(b)];
+          await w.view.stop();
+          return { low: low.frameHeight, high: high.frameHeight, steady };
+        }""",
+            mids,
+        )
+    print(heights)
+    assert heights["high"] > heights["low"]
+    # Fewer temporal layers may be what the line carries of the better picture.
+    assert heights["steady"]["frames"] > 25
+    assert heights["steady"]["standstill"] < 1000
