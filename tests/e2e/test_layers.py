@@ -120,7 +120,12 @@ async def test_the_layers_event_equals_what_is_published(page: Page, kind: str) 
     }""")
     active, sent = result["active"], result["sent"]
     rates = {one["id"]: one["bitrate"] for one in active}
-    print(kind, f"{result['rate']:.0f} bit/s sent;", rates, [(one["spatialLayerId"], one["temporalLayerId"]) for one in result["layers"]])
+    print(
+        kind,
+        f"{result['rate']:.0f} bit/s sent;",
+        rates,
+        [(one["spatialLayerId"], one["temporalLayerId"]) for one in result["layers"]],
+    )
     assert result["inactive"] == []
     assert active == sorted(active, key=lambda one: -one["bitrate"])
     assert 0.6 < sum(one["bitrate"] for one in active) / result["rate"] < 1.4
