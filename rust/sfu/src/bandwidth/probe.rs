@@ -22,13 +22,13 @@ const PATIENCE: Duration = Duration::from_millis(1_000);
 /// A cluster that could not be sent in this time measures nothing.
 const SENDING: Duration = Duration::from_millis(250);
 /// From a cluster that failed to the next one; doubles up to the most. Even then a line that has become better is noticed in time.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(2_000), Duration::from_millis(8_000));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(2_000), Duration::from_millis(4_000));
 /// From congestion to the next cluster.
 const AFTER_CONGESTION: Duration = Duration::from_millis(2_500);
 /// Congestion this soon after a cluster that succeeded says that it was wrong.
 const REGRET: Duration = Duration::from_millis(4_000);
 /// From a cluster that was wrong to the next one.
-const AFTER_REGRET: (Duration, Duration) = (Duration::from_millis(5_000), Duration::from_millis(20_000));
+const AFTER_REGRET: (Duration, Duration) = (Duration::from_millis(5_000), Duration::from_millis(10_000));
 /// Without transport-wide feedback the receiver measures, and its window is about half a second.
 const SUSTAINED_US: u64 = 500_000;
 

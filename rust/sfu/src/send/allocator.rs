@@ -172,7 +172,9 @@ impl Allocator {
         if self.improved_at.is_some_and(|at| now.since(at) >= PROVEN) {
             self.hold = HOLD;
         }
-        let demand = demand(&self.now, scene, self.cap_bps);
+        // With one step at a time every step waits for a probe of its own; near a limit more only floods the line.
+        let steps = if line.is_limit { 1 } else { 2 };
+        let demand = demand(&self.now, scene, self.cap_bps, steps);
         (&self.now, demand)
     }
 
@@ -343,9 +345,8 @@ fn one_step(now: &mut [Option<usize>], ideal: &[Option<usize>], order: &[usize])
     }
 }
 
-/// What is sent, and what the line would have to carry for two steps more of every picture: with one, every step would wait for a probe of its
-/// own.
-fn demand(chosen: &[Option<usize>], scene: Scene<'_>, cap_bps: u64) -> Demand {
+/// What is sent, and what the line would have to carry for `steps` more of every picture.
+fn demand(chosen: &[Option<usize>], scene: Scene<'_>, cap_bps: u64, steps: usize) -> Demand {
     let (mut sending, mut wanted, mut is_lifted) = (0_u64, 0_u64, false);
     for (one, choice) in scene.pictures.iter().zip(chosen) {
         let current = choice
@@ -355,7 +356,7 @@ fn demand(chosen: &[Option<usize>], scene: Scene<'_>, cap_bps: u64) -> Demand {
             .of(one)
             .get(choice.map_or(0, |choice| choice + 1)..)
             .filter(|_| !one.fixed)
-            .and_then(|above| above.iter().take(2).last());
+            .and_then(|above| above.iter().take(steps).last());
         sending += current;
         wanted += next.map_or(current, |rung| rung.bps);
         is_lifted |= next.is_some() && one.priority != Priority::Normal;
