@@ -8,11 +8,8 @@ export const COLOURS = { red: [220, 30, 30], green: [30, 200, 60], blue: [40, 60
 
 const audio = new AudioContext();
 
-/**
- * A picture of one colour with a moving bar, and a tone; `flash` makes it white for 100 ms at each full second, with a beep;
- * `busy` gives encoders something to do at the edges.
- */
-export function testPicture({ colour, width = 320, height = 180, fps = 15, sound = false, flash = false, busy = false }) {
+/** A picture of one colour with a moving bar, and a tone; `flash` makes it white for 100 ms at each full second, with a beep. */
+export function testPicture({ colour, width = 320, height = 180, fps = 15, sound = false, flash = false }) {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
@@ -27,10 +24,6 @@ export function testPicture({ colour, width = 320, height = 180, fps = 15, sound
     context.fillRect(0, 0, width, height);
     context.fillStyle = "black";
     context.fillRect((frame * 7) % width, height - 12, 24, 12);
-    for (let n = 0; busy && n < 150; n += 1) {
-      context.fillStyle = `hsl(${360 * Math.random()} 80% 50%)`;
-      context.fillRect(width * Math.random(), (n % 2 ? 0 : 0.8 * height) + 0.2 * height * Math.random(), 20, 10);
-    }
     if (gain && flash) gain.gain.setValueAtTime(lit ? 0.8 : 0, audio.currentTime);
   };
   const timer = setInterval(draw, 1000 / fps);

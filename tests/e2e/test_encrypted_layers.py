@@ -26,7 +26,7 @@ SCRAMBLE = """() => {
   const codecs = {
     // The payload header: 10 bytes of a key frame, 3 of others (RFC 6386 §9.1).
     vp8: (bytes, frame) => range(bytes, frame.type === "key" ? 10 : 3, bytes.length, xor),
-    // Parameter sets stay clear, and of slices the NAL header and the first bytes of the slice header.
+    // Parameter sets stay clear, and of slices the NAL header.
     h264(bytes) {
       const starts = [];
       for (let n = 0; n + 2 < bytes.length; n += 1) {
@@ -35,7 +35,7 @@ SCRAMBLE = """() => {
       starts.forEach((start, index) => {
         const end = (starts[index + 1] ?? bytes.length + 3) - 3;
         const type = bytes[start] & 31;
-        if (type === 1 || type === 5) range(bytes, start + 8, end, swap);
+        if (type === 1 || type === 5) range(bytes, start + 1, end, swap);
       });
     },
     // The descriptor in front of the frame says it all.
