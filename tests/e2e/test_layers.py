@@ -119,8 +119,8 @@ async def test_the_layers_event_equals_what_is_published(page: Page, kind: str) 
       const headers = rateOf("headerBytesReceived");
       // The report speaks of the second before it.
       const keys = ["encodingId", "spatialLayerId", "temporalLayerId"];
-      const own = w.layers.filter(({ at }) => at >= begun + 1000).map(({ medias }) =>
-        medias["0"].layers.find((one) => keys.every((key) => one[key] === all[0][key])).bitrate);
+      const own = w.layers.filter(({ at }) => at >= begun + 1000).flatMap(({ medias }) =>
+        medias["0"].layers.filter((one) => keys.every((key) => one[key] === all[0][key])).map(({ bitrate }) => bitrate));
       const sent = [...(await p.webRTCPeer.peer.getStats()).values()]
         .filter((one) => one.type === "outbound-rtp" && one.kind === "video")
         .map(({ rid, frameWidth }) => ({ rid, frameWidth }));
