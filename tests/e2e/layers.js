@@ -15,11 +15,11 @@ export const EVENTS = ["active", "inactive", "stopped", "layers"];
 /** The newest report of a mid. */
 export const latest = (watcher, mid) => watcher.layers.at(-1)?.medias[mid];
 
-/** What can be chosen by size, highest first: one entry for each height, with the most that it has. */
+/** What can be chosen by size, highest first: one entry for each height, with all its temporal layers. */
 export function sizes(watcher, mid) {
   const best = new Map();
   for (const entry of latest(watcher, mid)?.layers ?? []) {
-    if (entry.height && !(best.get(entry.height)?.bitrate >= entry.bitrate)) best.set(entry.height, entry);
+    if (entry.height && !(best.get(entry.height)?.temporalLayerId >= entry.temporalLayerId)) best.set(entry.height, entry);
   }
   return [...best.values()].sort((a, b) => b.height - a.height);
 }

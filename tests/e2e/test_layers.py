@@ -118,8 +118,9 @@ async def test_the_layers_event_equals_what_is_published(page: Page, kind: str) 
       const rate = rateOf("bytesReceived") - rateOf("retransmittedBytesReceived");
       const headers = rateOf("headerBytesReceived");
       // The report speaks of the second before it.
-      const own = w.layers.filter(({ at }) => at >= begun + 1000).map(({ medias }) =>
-        medias["0"].layers.find((one) => one.encodingId === all[0].encodingId && one.spatialLayerId === all[0].spatialLayerId).bitrate);
+      const keys = ["encodingId", "spatialLayerId", "temporalLayerId"];
+      const own = w.layers.filter(({ at }) => at >= begun + 1000).flatMap(({ medias }) =>
+        medias["0"].layers.filter((one) => keys.every((key) => one[key] === all[0][key])).map(({ bitrate }) => bitrate));
       const sent = [...(await p.webRTCPeer.peer.getStats()).values()]
         .filter((one) => one.type === "outbound-rtp" && one.kind === "video")
         .map(({ rid, frameWidth }) => ({ rid, frameWidth }));
