@@ -672,6 +672,11 @@ def test_a_dependency_descriptor_offered_twice_is_answered_once_with_its_first_i
     assert [extmap.id for extmap in sound.extmaps if "dependency" in extmap.uri] == []
 
 
+def test_vp8_is_not_described_by_dependency_descriptors_since_its_payload_would_lose_its_layers() -> None:
+    media = video(extmaps=(Extmap(12, ExtensionKind.DEPENDENCY_DESCRIPTOR), Extmap(4, ExtensionKind.MID)))
+    assert publish(offering(media), Codec.VP8).spec.extensions == (Extension(4, ExtensionKind.MID),)
+
+
 def test_a_viewer_is_answered_the_dependency_descriptor_and_not_what_describes_a_publisher() -> None:
     extmaps = (
         Extmap(12, ExtensionKind.DEPENDENCY_DESCRIPTOR),

@@ -3,7 +3,7 @@
 from typing import Final
 
 from rostra.model.description import Direction, Extmap, MediaDescription
-from rostra.model.media import ExtensionKind
+from rostra.model.media import Codec, ExtensionKind
 
 _KINDS: Final = {kind.value: kind for kind in ExtensionKind}
 _OF_PUBLISHERS: Final = frozenset(
@@ -23,12 +23,16 @@ class Extensions:
     something else, does without.
     """
 
-    def __init__(self, direction: Direction) -> None:
-        """``direction`` is the peer's: whether it sends or receives."""
+    def __init__(self, direction: Direction, codec: Codec | None = None) -> None:
+        """``direction`` is the peer's: whether it sends or receives; ``codec`` is that of its video, if it is known.
+
+        Browsers that describe VP8 by dependency descriptors leave the layers out of its payload, where they are read.
+        """
         self.ids: Final[dict[ExtensionKind, int]] = {}
         self._kinds: Final[dict[int, ExtensionKind]] = {}
         self._direction: Final = direction
-        self._wanted: Final = _PUBLISHED if direction is Direction.SENDONLY else _VIEWED
+        wanted = _PUBLISHED if direction is Direction.SENDONLY else _VIEWED
+        self._wanted: Final = wanted - {ExtensionKind.DEPENDENCY_DESCRIPTOR} if codec is Codec.VP8 else wanted
 
     def accept(self, media: MediaDescription) -> tuple[Extmap, ...]:
         """The extensions of an accepted m-line, for its answer."""

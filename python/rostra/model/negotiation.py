@@ -141,7 +141,7 @@ def answer_publish(
     if codec not in VIDEO_CODECS:
         raise ValueError(f"{codec} is no video codec")
     peer = _peer(offer)
-    extensions = Extensions(Direction.SENDONLY)
+    extensions = Extensions(Direction.SENDONLY, codec)
     groups = [group for media in offer.media for group in media.ssrc_groups]
     sections: list[MediaDescription] = []
     receive: list[ReceiveSpec] = []

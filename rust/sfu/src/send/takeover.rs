@@ -89,6 +89,14 @@ pub(super) fn next_limit(shown: Limit, wanted: Limit, first: &PacketMeta, top: O
         if first.dependency.len == 0 && first.layer.switch_up && first.layer.temporal == shown.temporal + 1 {
             next.temporal = first.layer.temporal;
         }
+        // Spatial layers of a picture share their temporal structure, and a descriptor speaks for its own spatial layer alone.
+        let begins = Limit {
+            spatial: first.layer.spatial,
+            temporal: top.map_or(wanted.temporal, |top| wanted.temporal.min(top.temporal)),
+        };
+        if first.switches >> begins.index() & 1 == 1 {
+            next.temporal = wanted.temporal;
+        }
         // All that there is.
         if top.is_some_and(|top| top.temporal <= next.temporal) {
             next.temporal = wanted.temporal;
