@@ -70,7 +70,8 @@ async def test_the_picture_follows_the_line_down_and_up(page: Page, server: Serv
     assert down["said"] < 1000 + 2 * 200
     assert down["shown"] < 4000
     assert up["shown"] < 10000
-    assert totals["freezes"] <= 1
+    # One when the line breaks down. Of AV1 pictures that wait in the queue are shown late a second time (docs/plan.md).
+    assert totals["freezes"] <= (2 if recording.startswith("av1") else 1)
     # A decoder that cannot go on asks for key frames and shows nothing.
     assert totals["plis"] <= 2
     assert slow["frames"] > 25

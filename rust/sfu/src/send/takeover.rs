@@ -94,7 +94,7 @@ pub(super) fn next_limit(shown: Limit, wanted: Limit, first: &PacketMeta, top: O
             spatial: first.layer.spatial,
             temporal: top.map_or(wanted.temporal, |top| wanted.temporal.min(top.temporal)),
         };
-        if first.switches >> begins.index() & 1 == 1 {
+        if !shown.excludes(&first.layer) && first.switches >> begins.index() & 1 == 1 {
             next.temporal = wanted.temporal;
         }
         // All that there is.
