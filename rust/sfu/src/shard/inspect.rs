@@ -3,6 +3,7 @@
 use super::ShardCore;
 use super::binding::subscriber;
 use super::transport::Milestones;
+use crate::command::Kind;
 use crate::ids::TransportId;
 use crate::report::{SlotReport, TransportReport};
 use crate::time::Time;
@@ -27,6 +28,15 @@ impl ShardCore {
                 waiting: self.waiting(transport, wish),
             })
         });
+        let tracks = transport.tracks.iter().filter_map(|key| {
+            let track = self.tracks.get(*key).filter(|track| track.kind == Kind::Video)?;
+            Some(track.report(now))
+        });
+        let (rtt, fraction_lost) = if transport.tracks.is_empty() {
+            (sender.bandwidth().round_trip(), sender.feedback().fraction_lost)
+        } else {
+            (transport.receiver.round_trip(), transport.receiver.fraction_lost())
+        };
         Some(TransportReport {
             age_us: now.micros_since(transport.opened),
             ice_us: since(transport.handshaking),
@@ -37,10 +47,10 @@ impl ShardCore {
             estimate_bps: sender.estimate_bps(),
             sent_bps: sender.sent_bps(now),
             wanted_bps: sender.bandwidth().wanted_bps(),
-            fraction_lost: sender.feedback().fraction_lost,
-            rtt_us: sender.feedback().rtt.map_or(0, |rtt| rtt.as_micros() as u64),
+            fraction_lost,
+            rtt_us: rtt.map_or(0, |rtt| rtt.as_micros() as u64),
+            tracks: tracks.collect(),
             slots: slots.collect(),
-            ..TransportReport::default()
         })
     }
 
