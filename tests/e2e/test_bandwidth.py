@@ -108,7 +108,7 @@ async def test_of_two_projected_sources_the_promoted_one_keeps_the_higher_layer(
         network.now("--down-rate", "1400k")
         heights = await page.evaluate(
             """async ([a, b]) => {
-          await l.untilShown(t, w, a, (height) => height < 540, "the other one to go down", 8000);
+          await l.untilShown(t, w, a, (height) => height < 540, "the other one to go down", 20000);
           const steady = await t.observe(w, b, 5000);
           const [low, high] = [await w.stats(a), await w.stats(b)];
           await w.view.stop();
