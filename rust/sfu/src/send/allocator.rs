@@ -356,7 +356,7 @@ fn demand(chosen: &[Option<usize>], scene: Scene<'_>, cap_bps: u64, steps: usize
             .of(one)
             .get(choice.map_or(0, |choice| choice + 1)..)
             .filter(|_| !one.fixed)
-            .and_then(|above| above.iter().take(steps).last());
+            .and_then(|above| above.iter().take(steps).next_back());
         sending += current;
         wanted += next.map_or(current, |rung| rung.bps);
         is_lifted |= next.is_some() && one.priority != Priority::Normal;
