@@ -81,7 +81,7 @@ def instructions() -> dict[str, float] | None:
             check=True,
         ).stdout
     allocating = re.search(r":_?(malloc|calloc|realloc|_int_malloc) \[", table)
-    forwarding = inclusive(table, "rostra_sim::bed::measured_in_shard")
+    forwarding = inclusive(table, "rostra_sim::bed::Bed::forward")
     sealing = inclusive(table, "forward::measured_sealing")
     return {
         "forwarding": forwarding / packets,
