@@ -279,6 +279,35 @@ fn a_viewer_learns_that_a_slot_shows_nothing_any_more() {
 }
 
 #[test]
+fn a_publisher_whose_every_picture_has_another_size_costs_few_decisions() {
+    let mut show = Show::new();
+    show.bind("0", LayerChoice::default());
+    show.play(700);
+    let told = |show: &Show| {
+        let events = show.bench.events.iter();
+        events.filter(|event| matches!(event, Event::TrackLayers(_))).count()
+    };
+    let (before, from) = (told(&show), show.bench.now);
+    for round in 0..1000_u16 {
+        let index = show.ladder.index[0];
+        show.ladder.index[0] += 1;
+        let [low, high] = (100 + round % 2 * 100).to_le_bytes();
+        let mut payload = vec![0x90, 0xc0, 0x80 | (index >> 8) as u8 & 0x7f, index as u8, index as u8];
+        payload.extend([0x10, 0, 0, 0x9d, 0x01, 0x2a, low, high, low, high, 0]);
+        let timestamp = (show.bench.now.0 * 90 / 1000) as u32;
+        let ssrc = show.ladder.ssrc(0);
+        let peer = &mut show.ladder.peer;
+        let (plain, header) = peer.packet(ssrc, VP8, Some("v"), index as u16, timestamp, true, &payload);
+        let sealed = peer.seal(&plain, header, index);
+        show.bench.raw(show.ladder.peer.address, &sealed);
+        show.bench.pass(ms(1));
+    }
+    let seconds = show.bench.now.since(from).as_secs_f64();
+    let told = told(&show) - before;
+    assert!((5..=22).contains(&told), "{told} times in {seconds} s");
+}
+
+#[test]
 fn a_choice_for_sound_or_for_nobody_changes_nothing() {
     let mut show = Show::new();
     let track = show.ladder.peer.video_track();

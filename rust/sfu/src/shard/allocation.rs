@@ -21,6 +21,8 @@ const FRESH: Duration = Duration::from_secs(2);
 /// Pictures that take this much of the line are not shown until a lower encoding begins: its key frame would stand behind them in a queue that
 /// loses most of what they are made of.
 const FLOOD: (u64, u64) = (3, 2);
+/// Between two times that news of a publisher's layers are told at least.
+const NEWS: Duration = Duration::from_millis(50);
 /// Between two decisions when nothing asks for one: bit rates of the publishers change.
 const REVIEW: Duration = Duration::from_secs(1);
 /// An estimate that moved by less than this share of the last decision's, per cent, asks for no new one.
@@ -285,12 +287,34 @@ impl ShardCore {
         }
     }
 
+    /// Something started or stopped: tell it now, or soon where something was told a moment ago. Every news costs all viewers a decision, and
+    /// a publisher could have some in each packet.
+    pub(super) fn layers_news(&mut self, now: Time, index: u32, key: TrackKey) {
+        let Some(transport) = self.transport(index) else {
+            return;
+        };
+        let next = transport.layers_told.map_or(now, |at| at + NEWS);
+        if next > now {
+            let due = transport.layers_due.map_or(next, |due| due.min(next));
+            if transport.layers_due != Some(due) {
+                transport.layers_due = Some(due);
+                self.arm(now, index);
+            }
+            return;
+        }
+        transport.layers_told = Some(now);
+        transport.layers_due.get_or_insert(now + REVIEW);
+        self.tell_track(now, key, true);
+        self.arm(now, index);
+    }
+
     /// Tell what flows of a publisher's pictures, and decide anew where something started or stopped.
     pub(super) fn tell_layers(&mut self, now: Time, index: u32) {
         let Some(transport) = self.transport(index) else {
             return;
         };
         transport.layers_due = Some(now + REVIEW);
+        transport.layers_told = Some(now);
         for at in 0.. {
             let transport = self.transports.get(index as usize).and_then(Option::as_deref);
             let Some(key) = transport.and_then(|transport| transport.tracks.get(at).copied()) else {

@@ -85,6 +85,7 @@ impl ShardCore {
             wishes: Wishes::default(),
             allocator: Allocator::new(&spec.bandwidth),
             layers_due: None,
+            layers_told: None,
             tracks,
             received: Received::new(&spec.receive),
             paths: Vec::new(),

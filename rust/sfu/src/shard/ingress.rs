@@ -199,10 +199,7 @@ impl ShardCore {
             self.request_key_frame(now, key);
         }
         if self.tracks.get(key.into()).is_some_and(Track::has_layers_changed) {
-            self.tell_track(now, key.into(), true);
-            if let Some(transport) = self.transport(index) {
-                transport.layers_due.get_or_insert(now);
-            }
+            self.layers_news(now, index, key.into());
         }
         Ok(())
     }

@@ -98,6 +98,8 @@ pub(super) struct Transport {
     pub allocator: Allocator,
     /// When to tell next what flows of its pictures.
     pub layers_due: Option<Time>,
+    /// When it was told last.
+    pub layers_told: Option<Time>,
     /// Addresses that lead here in `by_path`.
     pub paths: Vec<Path>,
     pub opened: Time,
