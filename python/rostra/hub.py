@@ -1,6 +1,7 @@
 """The one owner of live state: it asks the model, gives its commands to the media plane, and carries out the rest.
 
 Everything here runs on the event loop's thread and nothing here awaits, so no decision ever sees half of another one.
+The file is long because each request and each fact has one entry here, and no second way in.
 A request that the media plane has no room for is refused and leaves no trace. A fact of the media plane cannot be
 refused: what it asks for waits until there is room.
 """

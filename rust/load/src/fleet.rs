@@ -1,4 +1,5 @@
-//! All connections of one process on one thread: the way in (director, socket, offer and answer), then media until they leave.
+//! All connections of one process on one thread: the way in (director, socket, offer and answer), then media until they leave. Long, because every
+//! state of a connection is driven by the same poll.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

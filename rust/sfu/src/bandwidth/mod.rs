@@ -4,6 +4,8 @@
 //! only while a queue *stands* ([`queueing`]), loss only beyond what the line loses anyway ([`loss`]), and the estimate goes up
 //! in steps by probing ([`probe`]) when somebody wants more and hardly at all otherwise. Nothing here has a clock, and no packet
 //! allocates, but for the history while it grows to the length that the line needs.
+//!
+//! Long, because the order in which the parts are asked is the algorithm.
 
 mod delay;
 mod history;

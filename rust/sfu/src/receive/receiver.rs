@@ -1,4 +1,5 @@
-//! The publishing side of one transport: packets in, packets kept, feedback out.
+//! The publishing side of one transport: packets in, packets kept, feedback out. Long, because one packet goes through all of it, and media and
+//! retransmissions share the steps.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -1,4 +1,5 @@
-//! The viewing side of one transport.
+//! The viewing side of one transport. Long, because slots, queues, pacer and estimate meet here and borrow from each other; what each of them
+//! does stands in its own file.
 
 use std::time::Duration;
 

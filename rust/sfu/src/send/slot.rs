@@ -1,4 +1,5 @@
-//! One m-line of a viewer: a fixed SSRC and number space, and what it shows.
+//! One m-line of a viewer: a fixed SSRC and number space, and what it shows. Long, because whatever moves the numbers must agree, or two
+//! plaintexts get one index.
 
 mod moving;
 

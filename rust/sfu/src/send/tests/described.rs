@@ -12,20 +12,7 @@ use crate::layer::Limit;
 use crate::meta::PacketMeta;
 use crate::reason::DropReason;
 use crate::rtp::ext::Place;
-
-fn temporal(limit: u8) -> Limit {
-    Limit {
-        spatial: 255,
-        temporal: limit,
-    }
-}
-
-fn spatial(limit: u8) -> Limit {
-    Limit {
-        spatial: limit,
-        temporal: 255,
-    }
-}
+use crate::send::tests::limits::{spatial, temporal};
 
 const DESCRIBED: [ExtensionKind; 3] = [
     ExtensionKind::Mid,

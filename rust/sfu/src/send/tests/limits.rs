@@ -14,14 +14,14 @@ use crate::reason::DropReason;
 /// Three temporal layers as encoders nest them, and whether the picture needs only the lowest.
 const PATTERN: [(u8, bool); 4] = [(0, true), (2, true), (1, true), (2, false)];
 
-fn temporal(limit: u8) -> Limit {
+pub(super) fn temporal(limit: u8) -> Limit {
     Limit {
         spatial: 255,
         temporal: limit,
     }
 }
 
-fn spatial(limit: u8) -> Limit {
+pub(super) fn spatial(limit: u8) -> Limit {
     Limit {
         spatial: limit,
         temporal: 255,
