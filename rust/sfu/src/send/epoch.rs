@@ -53,6 +53,28 @@ pub(super) struct Epoch {
 }
 
 impl Epoch {
+    /// The epoch that follows with another limit from the picture of `first` on. All numbers go on.
+    pub fn limited(&self, tag: u8, ring: &Ring, first: &PacketMeta, limit: Limit) -> Self {
+        let (packets, pictures) = ring.above_before(first.seq, &first.layer, &self.limit);
+        let (packets_before, pictures_before) = ring.above_before(first.seq, &first.layer, &limit);
+        Self {
+            tag,
+            first_in: first.seq,
+            first_out: (first.seq - self.first_in + self.first_out)
+                .saturating_sub(packets.saturating_sub(self.packets_before)),
+            first_timestamp: first.timestamp,
+            offsets: self
+                .offsets
+                .without_pictures(pictures.saturating_sub(self.pictures_before)),
+            limit,
+            packets_before,
+            pictures_before,
+            newest_in: first.seq,
+            continues: true,
+            ..*self
+        }
+    }
+
     /// The number under which a packet leaves; `None` for one from before the switch.
     pub fn out_seq(&self, ring: &Ring, in_seq: u64) -> Option<u64> {
         let out_seq = in_seq.checked_sub(self.first_in)? + self.first_out;

@@ -98,6 +98,13 @@ impl History {
         }
     }
 
+    /// A packet that is queued gets another number, or none.
+    pub fn forget(&mut self, out_seq: u64) {
+        if let Some(entry) = self.find_mut(out_seq).filter(|entry| entry.flags & SEALED == 0) {
+            entry.flags = 0;
+        }
+    }
+
     /// May this packet be sealed? Says yes once: the nonce of SRTP is made of this number.
     pub fn seal(&mut self, out_seq: u64, in_seq: u64, tag: u8) -> bool {
         let Some(entry) = self.find_mut(out_seq) else {

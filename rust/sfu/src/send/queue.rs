@@ -46,6 +46,8 @@ pub(super) struct Queue {
     first: usize,
     /// Packets that found it full while a switch caught up; `flush` counts them.
     pub refused: u64,
+    /// Packets taken out because the limit fell; `flush` counts them.
+    pub cut: u64,
     /// The time of what is pushed and taken next.
     pub now: Time,
     /// Packets pushed, and taken.
@@ -74,6 +76,7 @@ impl Queue {
             limit,
             first,
             refused: 0,
+            cut: 0,
             now: Time::ZERO,
             pushed: 0,
             taken: 0,
@@ -120,6 +123,32 @@ impl Queue {
             self.timed = (self.pushed, self.newest);
         }
         Some(item)
+    }
+
+    /// What waits, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Descriptor> {
+        self.items.iter()
+    }
+
+    /// Keep what `keep` says, which may change it. Returns how many are gone.
+    pub fn retain(&mut self, mut keep: impl FnMut(&mut Descriptor) -> bool) -> u64 {
+        let before = self.items.len();
+        let timed = self.timed.0;
+        let (mut count, mut ahead, mut timed_is_gone) = (self.taken, 0, false);
+        self.items.retain_mut(|item| {
+            count += 1;
+            let kept = keep(item);
+            ahead += u64::from(!kept && count < timed);
+            timed_is_gone |= !kept && count == timed;
+            kept
+        });
+        self.pushed = self.taken + self.items.len() as u64;
+        if timed_is_gone {
+            self.timed = (self.pushed, self.newest);
+        } else {
+            self.timed.0 -= ahead;
+        }
+        (before - self.items.len()) as u64
     }
 
     /// About how long packets wait: the age of one in the queue or what the one before it waited, whichever is longer.
@@ -194,5 +223,33 @@ mod tests {
             queue.pop();
             assert_eq!(queue.delay(queue.now), Duration::from_millis(10 * step));
         }
+    }
+
+    #[test]
+    fn what_is_taken_out_of_the_middle_does_not_stop_the_clock() {
+        let mut queue = Queue::new(1024);
+        for seq in 0..100 {
+            queue.now = Time(seq * 1_000);
+            assert!(queue.push(descriptor(seq)));
+        }
+        for _ in 0..10 {
+            queue.pop();
+        }
+        queue.now = Time(200_000);
+        assert_eq!(queue.retain(|item| item.in_seq % 3 == 0), 60);
+        assert_eq!(queue.iter().count(), 30);
+        let mut left = Vec::new();
+        while let Some(item) = queue.pop() {
+            left.push(item.in_seq);
+            assert!(queue.is_empty() || queue.delay(queue.now).as_millis() >= 100);
+        }
+        assert_eq!(left, (12..100).filter(|seq| seq % 3 == 0).collect::<Vec<_>>());
+        for seq in 0..5 {
+            queue.now += Duration::from_millis(10);
+            assert!(queue.push(descriptor(seq)));
+        }
+        assert!(queue.delay(queue.now) >= Duration::from_millis(40));
+        assert_eq!(queue.retain(|_| false), 5);
+        assert_eq!(queue.delay(queue.now), Duration::ZERO);
     }
 }

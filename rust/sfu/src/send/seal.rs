@@ -108,6 +108,7 @@ impl Sender {
             slot.rtx_next += 1;
             index
         } else if slot.history.seal(out_seq, in_seq, epoch.tag) {
+            slot.sealed = slot.sealed.max(out_seq);
             out_seq
         } else {
             return Err(DropReason::Duplicate);

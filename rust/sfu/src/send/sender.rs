@@ -368,6 +368,9 @@ impl Sender {
             for _ in 0..std::mem::take(&mut queue.refused) {
                 stats.dropped.add(DropReason::QueueFull);
             }
+            for _ in 0..std::mem::take(&mut queue.cut) {
+                stats.dropped.add(DropReason::AboveLimit);
+            }
         }
         stats.key_frame_requests_in += std::mem::take(&mut self.key_frame_requests_in);
         self.bandwidth.timeout(now);

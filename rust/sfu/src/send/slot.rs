@@ -1,6 +1,7 @@
 //! One m-line of a viewer: a fixed SSRC and number space, and what it shows. Long, because whatever moves the numbers must agree, or two
 //! plaintexts get one index.
 
+mod cutting;
 mod moving;
 
 use std::time::Duration;
@@ -125,6 +126,8 @@ pub(super) struct Slot {
     pub confirmed: bool,
     /// A receiver report named `rtx_ssrc` since the last switch.
     pub rtx_confirmed: bool,
+    /// Highest number that left; those behind it may still be given to other packets.
+    pub sealed: u64,
     mid_until: Time,
     codecs: Negotiated,
     continuity: Continuity,
@@ -163,6 +166,7 @@ impl Slot {
             rate_bps: 0,
             confirmed: false,
             rtx_confirmed: false,
+            sealed: 0,
             mid_until: Time::ZERO,
             codecs: Negotiated::new(&spec.codecs),
             continuity: Continuity::default(),
@@ -252,6 +256,9 @@ impl Slot {
                 wanted: target.limit,
                 ..live
             });
+            if let Some(view) = &view {
+                queue.cut += self.cut_waiting(view, queue);
+            }
             let top = view.and_then(|view| view.layers).map(LayerTable::top);
             return (
                 live.broken

@@ -24,25 +24,8 @@ impl Slot {
         first: &PacketMeta,
         limit: Limit,
     ) -> Epoch {
-        let (packets, pictures) = ring.above_before(first.seq, &first.layer, &old.limit);
-        let (packets_before, pictures_before) = ring.above_before(first.seq, &first.layer, &limit);
         self.tag = self.tag.wrapping_add(1);
-        let epoch = Epoch {
-            tag: self.tag,
-            first_in: first.seq,
-            first_out: (first.seq - old.first_in + old.first_out)
-                .saturating_sub(packets.saturating_sub(old.packets_before)),
-            first_timestamp: first.timestamp,
-            offsets: old
-                .offsets
-                .without_pictures(pictures.saturating_sub(old.pictures_before)),
-            limit,
-            packets_before,
-            pictures_before,
-            newest_in: first.seq,
-            continues: true,
-            ..*old
-        };
+        let epoch = old.limited(self.tag, ring, first, limit);
         self.epochs.push(epoch);
         self.set_live(Live { tag: epoch.tag, ..live });
         epoch

@@ -270,6 +270,96 @@ fn a_spatial_layer_falls_away_at_once_and_comes_back_with_a_key_frame() {
 }
 
 #[test]
+fn fewer_temporal_layers_wait_for_the_spatial_layer_that_they_make_room_for() {
+    let mut world = World::new(&[Codec::Vp9]);
+    world.bind_up_to(VIDEO, 0, spatial(0));
+    vp9(&mut world, (0, true), true);
+    world.bind_up_to(
+        VIDEO,
+        0,
+        Limit {
+            spatial: 1,
+            temporal: 0,
+        },
+    );
+    let before = world.media(VIDEO).len();
+    for layer in PATTERN.iter().skip(1) {
+        vp9(&mut world, *layer, false);
+    }
+    assert_eq!(world.media(VIDEO).len(), before + 6, "every picture, small");
+    vp9(&mut world, (0, true), true);
+    vp9(&mut world, (2, true), false);
+    assert_eq!(
+        world.media(VIDEO).len(),
+        before + 10,
+        "the key picture, large, and none above"
+    );
+    // There is no such layer: nothing is awaited.
+    world.bind_up_to(
+        VIDEO,
+        0,
+        Limit {
+            spatial: 255,
+            temporal: 255,
+        },
+    );
+    vp9(&mut world, (0, true), true);
+    assert_contiguous(&world.media(VIDEO));
+}
+
+/// Three pictures of three layers, of two packets each, of which the line took the first packets only.
+fn waiting() -> World {
+    let mut world = World::new(&[Codec::Vp9]);
+    world.bind(VIDEO, 0);
+    vp9(&mut world, (0, true), true);
+    let (now, mut made) = (world.now, Vec::new());
+    for _ in 0..3 {
+        made.extend(world.source(0).make_svc(now, 3, 2, false));
+    }
+    for made in &made[..4] {
+        assert!(world.arrive(VIDEO, 0, made).is_ok());
+    }
+    world.flush();
+    for made in &made[4..] {
+        assert!(world.arrive(VIDEO, 0, made).is_ok());
+    }
+    world
+}
+
+#[test]
+fn what_waits_above_a_lower_limit_does_not_leave() {
+    let mut world = waiting();
+    let sent = world.media(VIDEO).len();
+    assert!(sent >= 7, "of the first picture something left: {sent}");
+    world.bind_up_to(VIDEO, 0, spatial(0));
+    assert_eq!(world.sender.limit(VIDEO), Some(spatial(0)), "at once");
+    world.pass(200 * MS);
+    let media = world.media(VIDEO);
+    assert_contiguous(&media);
+    assert_eq!(media.len(), 6 + 6 + 2 + 2, "the picture that began goes out whole");
+    assert!(
+        media[12..]
+            .iter()
+            .all(|seen| parsed(Codec::Vp9, seen).layer.spatial == 0)
+    );
+    assert!(media[13].marker && media[15].marker && !media[12].marker);
+    assert_eq!(world.dropped(DropReason::AboveLimit), 8);
+    // What follows goes on behind it, and all of it can be asked for again.
+    vp9(&mut world, (0, true), false);
+    let media: Vec<_> = world.media(VIDEO).into_iter().cloned().collect();
+    assert_eq!(media.len(), 18);
+    assert_contiguous(&media.iter().collect::<Vec<_>>());
+    let seqs: Vec<_> = media.iter().map(|seen| seen.seq).collect();
+    world.nack(VIDEO, &seqs).unwrap();
+    world.pass(500 * MS);
+    let again = world.again(VIDEO);
+    assert_eq!(again.len(), media.len());
+    for (again, original) in again.iter().zip(&media) {
+        assert_eq!(again.payload[2..], original.payload[..]);
+    }
+}
+
+#[test]
 fn a_cached_key_frame_is_replayed_up_to_the_limit() {
     let mut world = World::new(&[Codec::Vp8]);
     vp8_pictures(&mut world, 0, 9);
@@ -311,12 +401,13 @@ fn a_slot_that_was_staged_before_its_viewer_connected_replays_up_to_its_limit() 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_comes_late_and_however_the_limit_moves_no_number_stays_open(
         pictures in prop::collection::vec((0..4u8, prop::bool::weighted(0.1), 1..4usize, any::<u16>(), prop::option::weighted(0.2, 0..16u8)), 1..80),
         vp9: bool,
+        lags: bool,
     ) {
         let codec = if vp9 { Codec::Vp9 } else { Codec::Vp8 };
         let mut world = World::new(&[codec]);
@@ -341,7 +432,8 @@ proptest! {
             for (_, made) in held.extract_if(.., |(at, _)| *at <= round) {
                 let _ = world.arrive(VIDEO, 0, &made);
             }
-            world.pass(20 * MS);
+            // A line that lags leaves pictures waiting, which a lower limit cuts.
+            world.pass(if lags { u64::from(late % 8) * MS / 4 } else { 20 * MS });
         }
         for (_, made) in held {
             let _ = world.arrive(VIDEO, 0, &made);
