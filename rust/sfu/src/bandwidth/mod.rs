@@ -303,7 +303,11 @@ impl Estimator {
         }
         let bps = self.rate.bps();
         let known = self.rate.decreased().is_some_and(|at| now.since(at) < RECENTLY);
-        Some(if known {
+        // What is ahead of the estimate would only stand in that queue, or be lost at its end.
+        let stands = self.queueing.standing_us() >= FULL_US && self.strikes < STRIKES;
+        Some(if known && stands {
+            bps
+        } else if known {
             bps * PACE_KNOWN.0 / PACE_KNOWN.1
         } else if bps >= FAST_BPS {
             FAST_PACE_BPS.max(bps * PACE.0 / PACE.1)

@@ -4,11 +4,14 @@ use super::allocator::Rung;
 use crate::choice::LayerChoice;
 use crate::layer::Limit;
 
-/// Value of one doubling of the picture's area, and of one temporal layer, which doubles the frame rate.
+/// Value of one doubling of the picture's area.
 const AREA: u32 = 256;
-const RATE: u32 = 128;
 /// Value of one spatial step of unknown size: twice as wide and twice as high.
 const STEP: u32 = 2 * AREA;
+/// Value of the temporal layer that makes the frame rate whole, which doubles it. Half the rate, twice as large, is a better picture.
+const RATE: u32 = 128;
+/// … and of each one below. A quarter of the rate is no better picture however large: it stutters.
+const SLOW: u32 = STEP + AREA;
 
 /// One way to forward a track.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,8 +111,8 @@ impl Tops {
         } else {
             16 * AREA + (u32::from(way.encoding) + u32::from(way.spatial)) * STEP
         };
-        let missing = self.top(way).1 - way.temporal;
-        (size + 8 * RATE).saturating_sub(u32::from(missing) * RATE)
+        let missing = u32::from(self.top(way).1 - way.temporal);
+        (size + RATE + u32::from(u8::MAX) * SLOW) - missing.min(1) * RATE - missing.saturating_sub(1) * SLOW
     }
 }
 
@@ -213,6 +216,14 @@ mod tests {
             (2, 255, 255),
         ];
         assert_eq!((rungs.as_slice(), fixed), (wanted.as_slice(), false));
+    }
+
+    #[test]
+    fn a_quarter_of_the_frame_rate_is_shown_of_the_smallest_picture_only() {
+        let (rungs, _) = climbed(svc(), LayerChoice::default());
+        let slow: Vec<_> = rungs.iter().filter(|rung| rung.2 == 0).collect();
+        assert_eq!(slow, [&(0, 0, 0)], "{rungs:?}");
+        assert!(rungs.contains(&(0, 1, 1)) && rungs.contains(&(0, 255, 1)), "{rungs:?}");
     }
 
     #[test]
