@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test check e2e sim sim-bwe soak fuzz bench clean wheel requirements format
+.PHONY: help run build setup test check e2e sim sim-bwe storm soak fuzz bench clean wheel requirements format
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -67,6 +67,10 @@ sim: ## The simulation on 50 seeds (SEEDS=7 or SEEDS=1-200 chooses)
 
 sim-bwe: ## The scoreboard of bandwidth, ours beside str0m's, into docs/bandwidth.md (SEEDS=1-20)
 	@nice cargo run --release --quiet -p rostra-sim --bin bwe -- $(or $(SEEDS),1-20) $(if $(SEEDS),,--write)
+
+storm: build $(STAMPS)/system ## 500 viewers join within a second (virtual time), and Chromium's own time to the first frame
+	@cargo test --quiet -p rostra-sim --test storm -- --nocapture | grep 'first STUN'
+	@$(PY) -m pytest -q -s -m e2e tests/e2e/test_media.py -k time_to_the_first_frame | sed -n 's/^joins/Chromium, connect() to the first decoded frame/p'
 
 soak: build $(STAMPS)/tools ## 30 minutes of viewers coming and going (MINUTES=30)
 	@$(PY) bench/soak.py --minutes $(or $(MINUTES),30)

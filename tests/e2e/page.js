@@ -8,8 +8,11 @@ export const COLOURS = { red: [220, 30, 30], green: [30, 200, 60], blue: [40, 60
 
 const audio = new AudioContext();
 
-/** A picture of one colour with a moving bar, and a tone; `flash` makes it white for 100 ms at each full second, with a beep. */
-export function testPicture({ colour, width = 320, height = 180, fps = 15, sound = false, flash = false }) {
+/**
+ * A picture of one colour with a moving bar, and a tone; `flash` makes it white for 100 ms at each full second, with a beep. `busy` fills it
+ * with moving tiles, so that every layer has something to say.
+ */
+export function testPicture({ colour, width = 320, height = 180, fps = 15, sound = false, flash = false, busy = false }) {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
@@ -22,6 +25,10 @@ export function testPicture({ colour, width = 320, height = 180, fps = 15, sound
     const lit = flash && performance.now() % 1000 < 100;
     context.fillStyle = lit ? "white" : `rgb(${r},${g},${b})`;
     context.fillRect(0, 0, width, height);
+    for (let tile = 0; busy && tile < 150; tile += 1) {
+      context.fillStyle = `hsl(${(tile * 47 + frame * 5) % 360} 80% 50%)`;
+      context.fillRect((tile * 61 + frame * 3) % width, (tile * 37 + frame * 2) % height, 6 + (tile % 17), 4 + (tile % 11));
+    }
     context.fillStyle = "black";
     context.fillRect((frame * 7) % width, height - 12, 24, 12);
     if (gain && flash) gain.gain.setValueAtTime(lit ? 0.8 : 0, audio.currentTime);
