@@ -60,7 +60,7 @@ const PEAK_US: i64 = 2_000_000;
 const CLUSTER: Duration = Duration::from_millis(250);
 /// The queue of a cluster counts only from here on, microseconds.
 const CLUSTER_QUEUE_US: u64 = 70_000;
-/// Congestion this recent says how fast the line is; before, it may be faster.
+/// Congestion this recent says how fast the line is.
 const RECENTLY: Duration = Duration::from_secs(30);
 /// Congestion this recent says that the line carries no more.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -302,14 +302,18 @@ impl Estimator {
             return None;
         }
         let bps = self.rate.bps();
-        let known = self.rate.decreased().is_some_and(|at| now.since(at) < RECENTLY);
-        Some(if known {
+        Some(if self.is_limit_known(now) {
             bps * PACE_KNOWN.0 / PACE_KNOWN.1
         } else if bps >= FAST_BPS {
             FAST_PACE_BPS.max(bps * PACE.0 / PACE.1)
         } else {
             bps * PACE.0 / PACE.1
         })
+    }
+
+    /// Did congestion say not long ago how fast the line is? Before, it may be faster.
+    pub fn is_limit_known(&self, now: Time) -> bool {
+        self.rate.decreased().is_some_and(|at| now.since(at) < RECENTLY)
     }
 
     /// A cluster to begin now. Ask when there are packets to send it with; what is asked for and not sent is lost time.
