@@ -60,7 +60,7 @@ const PEAK_US: i64 = 2_000_000;
 const CLUSTER: Duration = Duration::from_millis(250);
 /// The queue of a cluster counts only from here on, microseconds.
 const CLUSTER_QUEUE_US: u64 = 70_000;
-/// Congestion this recent says how fast the line is; before, it may be faster.
+/// Congestion this recent says how fast the line is.
 const RECENTLY: Duration = Duration::from_secs(30);
 /// Congestion this recent says that the line carries no more.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -302,9 +302,9 @@ impl Estimator {
             return None;
         }
         let bps = self.rate.bps();
-        let known = self.rate.decreased().is_some_and(|at| now.since(at) < RECENTLY);
         // What is ahead of the estimate would only stand in that queue, or be lost at its end.
         let stands = self.queueing.standing_us() >= FULL_US && self.strikes < STRIKES;
+        let known = self.is_limit_known(now);
         Some(if known && stands {
             bps
         } else if known {
@@ -314,6 +314,11 @@ impl Estimator {
         } else {
             bps * PACE.0 / PACE.1
         })
+    }
+
+    /// Did congestion say not long ago how fast the line is? Before, it may be faster.
+    pub fn is_limit_known(&self, now: Time) -> bool {
+        self.rate.decreased().is_some_and(|at| now.since(at) < RECENTLY)
     }
 
     /// A cluster to begin now. Ask when there are packets to send it with; what is asked for and not sent is lost time.

@@ -117,19 +117,17 @@ impl Epoch {
     }
 }
 
-/// The last epochs of a slot. Eight: a viewer that flips through sources or layers still gets retransmissions of what it saw a moment ago.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Epochs([Option<Epoch>; Epochs::KEPT]);
+/// The last epochs of a slot, oldest first. Eight: a viewer that flips through sources or layers still gets retransmissions of what it saw a
+/// moment ago. Most slots show one thing for minutes, so memory is taken for one, then two, four and eight.
+#[derive(Debug, Default)]
+pub(super) struct Epochs(Vec<Epoch>);
 
 impl Epochs {
     const KEPT: usize = 8;
 
     /// The epoch of this tag, while it is kept.
     pub fn get(&self, tag: u8) -> Option<&Epoch> {
-        self.0
-            .get(usize::from(tag) % Self::KEPT)?
-            .as_ref()
-            .filter(|epoch| epoch.tag == tag)
+        self.0.iter().rev().find(|epoch| epoch.tag == tag)
     }
 
     /// The epoch that `in_seq` belongs to, if what the epoch `tag` shows was shown then already.
@@ -146,22 +144,37 @@ impl Epochs {
 
     /// A newer packet of this epoch came.
     pub fn set_newest(&mut self, tag: u8, in_seq: u64) {
-        if let Some(Some(epoch)) = self.0.get_mut(usize::from(tag) % Self::KEPT)
-            && epoch.tag == tag
-        {
+        if let Some(epoch) = self.get_mut(tag) {
             epoch.newest_in = in_seq;
         }
     }
 
-    /// Keep one more, in the place of the eighth before it.
+    /// Keep one more, in the place of the eighth before it or of the one that has its tag.
     pub fn push(&mut self, epoch: Epoch) {
-        if let Some(place) = self.0.get_mut(usize::from(epoch.tag) % Self::KEPT) {
-            *place = Some(epoch);
+        if let Some(same) = self.get_mut(epoch.tag) {
+            *same = epoch;
+            return;
         }
+        if self.0.len() >= Self::KEPT {
+            self.0.remove(0);
+        }
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact(self.0.len().max(1));
+        }
+        self.0.push(epoch);
     }
 
     /// Forget all of them: what is queued or asked for again is not sent any more.
     pub fn clear(&mut self) {
-        self.0 = [None; Self::KEPT];
+        self.0.clear();
+    }
+
+    /// Bytes taken.
+    pub fn memory(&self) -> usize {
+        self.0.capacity() * size_of::<Epoch>()
+    }
+
+    fn get_mut(&mut self, tag: u8) -> Option<&mut Epoch> {
+        self.0.iter_mut().rev().find(|epoch| epoch.tag == tag)
     }
 }

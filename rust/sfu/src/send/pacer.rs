@@ -12,6 +12,10 @@ const FLOOR_BPS: u64 = 10_000_000;
 const LEAST_BPS: u64 = 40_000;
 /// Longest burst, microseconds at the pacing rate.
 const BURST_US: u64 = 5_000;
+/// The same where nothing says yet how slow the line is, and bytes of such a burst: a picture of three packets at 600 kb/s leaves as one
+/// segmented send. On a line that is slower than the pace, its last packet arrives no later or sooner for that.
+const OPEN_BURST_US: u64 = 12_000;
+const OPEN_BURST: u64 = 6_250;
 /// Longest burst, packets.
 const BURST_PACKETS: u32 = 16;
 /// The same while a cluster of probes is sent, whose rate is measured over 20 ms.
@@ -27,7 +31,9 @@ const SCALE: i64 = 1_000_000;
 pub(super) enum Pace {
     /// The line is unknown: by what the shown encodings need. Pacing at 2.5 times that empties a key frame before the next one.
     Media(u64),
-    /// By what the line carries.
+    /// By what the line carries at least.
+    Open(u64),
+    /// By what the line carries and no more.
     Line(u64),
     /// Evenly at this rate: a cluster of probes.
     Probe(u64),
@@ -68,6 +74,10 @@ impl Pacer {
         self.tokens = self.tokens.saturating_add((elapsed * self.rate_bps) as i64);
         let (rate, burst_us) = match pace {
             Pace::Media(bps) => ((bps.saturating_mul(5) / 2).max(FLOOR_BPS), BURST_US),
+            Pace::Open(bps) => {
+                let us = OPEN_BURST * 8 * 1_000_000 / bps.max(LEAST_BPS);
+                (bps, us.clamp(BURST_US, OPEN_BURST_US))
+            }
             Pace::Line(bps) => (bps, BURST_US),
             Pace::Probe(bps) => (bps, PROBE_BURST_US),
         };
@@ -170,6 +180,20 @@ mod tests {
         let (bytes, burst) = sent(Pace::Line(480_000), 2000, 1200);
         assert!(bytes.abs_diff(120_000) <= 2_400, "{bytes}");
         assert_eq!(burst, 1);
+    }
+
+    #[test]
+    fn a_small_picture_leaves_at_once_while_no_limit_is_known() {
+        for (bps, packets) in [(1_500_000, 3), (4_000_000, 6), (10_000_000, 6), (20_000_000, 13)] {
+            let (bytes, burst) = sent(Pace::Open(bps), 2000, 1_000);
+            let wanted = bps / 8 * 2;
+            assert!(
+                bytes.abs_diff(wanted) <= 16_000,
+                "{bytes} of {wanted} bytes at {bps} b/s"
+            );
+            // The last one makes a debt.
+            assert!(burst.abs_diff(packets) <= 1, "{burst} packets at {bps} b/s");
+        }
     }
 
     #[test]

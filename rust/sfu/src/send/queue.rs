@@ -36,8 +36,8 @@ pub(super) struct Descriptor {
 
 const _: () = assert!(size_of::<Descriptor>() == 16);
 
-/// A bounded queue. It takes a small piece of memory at first use and all of the rest when that is full, so that a viewer who
-/// never lags stays small and one who does allocates once.
+/// A bounded queue. It takes a small piece of memory at first use and twice as much whenever that is full, so that a viewer who never lags
+/// stays small and one who does allocates a few times in its life.
 #[derive(Debug)]
 pub(super) struct Queue {
     items: VecDeque<Descriptor>,
@@ -61,8 +61,8 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// First memory, descriptors: a cached key frame of 96 packets fits.
-    const FIRST: usize = 128;
+    /// First memory, descriptors: a picture of a megabit fits.
+    const FIRST: usize = 32;
 
     /// An empty queue for at most `limit` packets.
     pub fn new(limit: usize) -> Self {
@@ -98,11 +98,7 @@ impl Queue {
             return false;
         }
         if self.items.len() == self.items.capacity() {
-            let wanted = if self.items.capacity() == 0 {
-                self.limit.min(self.first)
-            } else {
-                self.limit
-            };
+            let wanted = (self.items.capacity() * 2).max(self.first).min(self.limit);
             self.items.reserve_exact(wanted.saturating_sub(self.items.len()).max(1));
         }
         self.items.push_back(item);
@@ -184,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_taken_at_first_use_and_grows_once() {
+    fn memory_is_taken_at_first_use_and_doubles() {
         let mut queue = Queue::new(1024);
         assert_eq!(queue.memory(), 0);
         let mut sizes = Vec::new();
@@ -193,7 +189,7 @@ mod tests {
             sizes.push(queue.memory());
         }
         sizes.dedup();
-        assert_eq!(sizes, [128 * 16, 1024 * 16]);
+        assert_eq!(sizes, [32, 64, 128, 256, 512, 1024].map(|len| len * 16));
         assert!(!queue.push(descriptor(1024)), "bounded");
         assert_eq!(queue.pop().map(|item| item.in_seq), Some(0));
     }

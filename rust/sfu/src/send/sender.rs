@@ -428,7 +428,8 @@ impl Sender {
             None => Pace::Media(self.rate_bps),
             // Whoever chooses layers has not seen to it: better too much on the line than for ever more in memory.
             Some(bps) if self.video.delay(now) > STALE => Pace::Line(bps.max(self.rate_bps + self.rate_bps / 4)),
-            Some(bps) => Pace::Line(bps),
+            Some(bps) if self.bandwidth.is_limit_known(now) => Pace::Line(bps),
+            Some(bps) => Pace::Open(bps),
         }
     }
 

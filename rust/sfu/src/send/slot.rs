@@ -237,7 +237,7 @@ impl Slot {
 
     /// Bytes of memory besides the slot itself.
     pub fn memory(&self) -> usize {
-        self.history.memory() + self.codecs.memory()
+        self.history.memory() + self.epochs.memory() + self.codecs.memory()
     }
 
     /// Stage an encoding. Returns whether a key frame must be asked for, and the switch when the cached one could be shown at once.
@@ -422,7 +422,7 @@ impl Slot {
             return Err(DropReason::Duplicate);
         } else if self
             .newest_out()
-            .is_none_or(|newest| out_seq + self.history.capacity() as u64 <= newest)
+            .is_none_or(|newest| !self.history.reaches(out_seq, newest))
         {
             // The history cannot tell whether it was sent.
             return Err(DropReason::TooOld);
@@ -464,7 +464,7 @@ impl Slot {
         if !queued {
             return Err(DropReason::QueueFull);
         }
-        self.history.note(out_seq, in_seq, tag, what);
+        self.history.note(queue.now, out_seq, in_seq, tag, what);
         Ok(())
     }
 

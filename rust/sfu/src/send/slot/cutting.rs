@@ -9,6 +9,7 @@ use super::{Last, Live, Slot};
 use crate::encoding::EncodingView;
 use crate::layer::Limit;
 use crate::meta::PacketMeta;
+use crate::time::Time;
 
 impl Slot {
     /// Apply a lower limit that is wanted to what waits in `queue`. Returns how many packets leave it.
@@ -80,16 +81,17 @@ impl Slot {
         });
         self.set_live(Live { tag: epoch.tag, ..live });
         self.rate_bps = view.rate_up_to(&epoch.limit);
+        let now = queue.now;
         queue.retain(|item| {
             if !self.is_of(item, old) || item.in_seq < first.seq {
                 return true;
             }
-            self.renumber(item, &epoch, view)
+            self.renumber(now, item, &epoch, view)
         })
     }
 
     /// Give what waits its place in the new epoch. `false`: it has none.
-    fn renumber(&mut self, item: &mut Descriptor, epoch: &Epoch, view: &EncodingView<'_>) -> bool {
+    fn renumber(&mut self, now: Time, item: &mut Descriptor, epoch: &Epoch, view: &EncodingView<'_>) -> bool {
         let Some(stored) = view.ring.get(item.in_seq) else {
             return false;
         };
@@ -110,7 +112,7 @@ impl Slot {
         if self.last.is_none_or(|last| out_seq > last.out_seq) {
             self.advance(epoch, view, stored, out_seq);
         }
-        self.history.note(out_seq, item.in_seq, item.tag, item.what);
+        self.history.note(now, out_seq, item.in_seq, item.tag, item.what);
         true
     }
 

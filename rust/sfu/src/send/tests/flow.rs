@@ -316,8 +316,14 @@ fn a_viewer_of_ten_slots_takes_at_most_64_kilobytes_and_no_more_with_time() {
 fn a_switch_storm_takes_no_memory() {
     let mut world = showing_first(&[Codec::Vp8, Codec::H264, Codec::Av1]);
     world.pass(33 * MS);
-    let memory = world.sender.memory_bytes();
-    for i in 0..600 {
+    let before = world.sender.memory_bytes();
+    let mut memory = 0;
+    for i in 0..800 {
+        // By now it knows eight epochs and as many packets as it ever does.
+        if i == 200 {
+            memory = world.sender.memory_bytes();
+            assert!(memory <= before + 8 * 96 + 512 * 8, "{memory} after {before}");
+        }
         let n = i % 3;
         world.bind(VIDEO, n);
         world.picture(VIDEO, n, 2, true);

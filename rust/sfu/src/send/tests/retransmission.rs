@@ -227,7 +227,10 @@ fn a_nack_of_everything_costs_no_more_than_its_bytes() {
 #[test]
 fn retransmissions_beyond_the_queue_are_dropped_and_counted() {
     let mut world = showing_first(&[Codec::Vp8]);
-    world.pictures(VIDEO, &[0], 120);
+    for _ in 0..30 {
+        world.picture(VIDEO, 0, 12, false);
+        world.pass(33 * MS);
+    }
     let seqs: Vec<u64> = world.media(VIDEO).iter().map(|seen| seen.seq).collect();
     assert_eq!(seqs.len(), 363);
     world.nack(VIDEO, &seqs).unwrap();

@@ -255,7 +255,11 @@ fn a_late_packet_leaves_under_its_own_number_once() {
 fn a_packet_that_is_older_than_the_history_is_dropped() {
     let mut world = showing_first(&[Codec::Vp8]);
     let first = world.source(0).ring.newest().unwrap();
-    world.pictures(VIDEO, &[0], 171);
+    // More in a second than it ever remembers.
+    for _ in 0..27 {
+        world.picture(VIDEO, 0, 19, false);
+        world.pass(33 * MS);
+    }
     let source = &world.sources.0[0];
     let mut offer = |seq| world.sender.forward(world.now, VIDEO, source.key, &source.view(), seq);
     assert_eq!(offer(first + 1), Err(DropReason::TooOld));
