@@ -5,12 +5,13 @@ It refuses what the real one refuses. What the network would do is said by the m
 
 import os
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
 from rostra.media.engine import Candidate, Overloaded
 from rostra.model.media import (
     AddSlot,
+    AddVoice,
     BindSlot,
     CloseReason,
     CloseTransport,
@@ -19,10 +20,12 @@ from rostra.model.media import (
     Command,
     EncodingReport,
     Event,
+    GroupId,
     Inspect,
     Inspected,
     Kind,
     LayerChoice,
+    Listen,
     MediaStats,
     Mid,
     OpenTransport,
@@ -30,11 +33,16 @@ from rostra.model.media import (
     ReceiveSpec,
     RefusalCode,
     Rejected,
+    RemoveVoice,
     ShownLayer,
     SlotBound,
     SlotLayer,
     SlotReport,
     SlotSpec,
+    SlotVoice,
+    SourceKey,
+    Speaker,
+    Speakers,
     TrackId,
     TrackLayers,
     TrackStarted,
@@ -73,6 +81,8 @@ class _Transport:
     slots: dict[Mid, _Slot]
     started: set[TrackId] = field(default_factory=set)
     is_connected: bool = False
+    pool: Listen | None = None
+    voices: dict[Mid, TrackId] = field(default_factory=dict)
 
 
 class FakeEngine:
@@ -90,6 +100,7 @@ class FakeEngine:
         self._events: deque[Event] = deque()
         self._transports: dict[TransportId, _Transport] = {}
         self._tracks: dict[TrackId, tuple[TransportId, ReceiveSpec]] = {}
+        self._voices: dict[TrackId, tuple[GroupId, SourceKey]] = {}
         self._layers: dict[TrackId, TrackLayers] = {}
         self._told: dict[TransportId, TransportReport] = {}
         self.is_silent = False
@@ -106,7 +117,7 @@ class FakeEngine:
             refusal = self._obey(command)
             if refusal is not None:
                 mid = command.slot.mid if isinstance(command, AddSlot) else getattr(command, "mid", None)
-                self._tell(Rejected(command.transport, mid, refusal))
+                self._tell(Rejected(getattr(command, "transport", None), mid, refusal))
 
     def drain(self) -> list[Event]:
         """Facts since the last call."""
@@ -175,6 +186,21 @@ class FakeEngine:
             self._transports[transport].slots[mid].layer = layer
             self._tell(SlotLayer(transport, mid, layer))
 
+    def voice(self, transport: TransportId, mid: Mid, track: TrackId | None) -> None:
+        """A slot of a pool plays another track, if both are still what they were."""
+        viewer = self._transports.get(transport)
+        if viewer is None or viewer.pool is None or mid not in viewer.pool.mids:
+            return
+        if track is None:
+            self._silence(transport, viewer, mid)
+        elif self._may_be_heard(viewer.pool, track):
+            viewer.voices[mid] = track
+            self._tell(SlotVoice(transport, mid, track))
+
+    def speak(self, group: GroupId, *speakers: Speaker) -> None:
+        """Who speaks in a group now."""
+        self._tell(Speakers(group, speakers))
+
     def answer(self, transport: TransportId, report: TransportReport) -> None:
         """What ``Inspect`` is to be told of a transport from now on, instead of what can be known in memory."""
         self._told[transport] = report
@@ -218,6 +244,18 @@ class FakeEngine:
         """How much a slot matters, as it was ordered last."""
         return self._transports[transport].slots[mid].priority
 
+    def pool(self, transport: TransportId) -> Listen | None:
+        """What a viewer was ordered to hear last; ``None``: nothing."""
+        return self._transports[transport].pool
+
+    def played(self, transport: TransportId) -> dict[Mid, TrackId]:
+        """What the slots of a viewer's pool play."""
+        return dict(self._transports[transport].voices)
+
+    def candidates_of(self, group: GroupId) -> dict[TrackId, SourceKey]:
+        """The tracks that may be heard in a group."""
+        return {track: source for track, (one, source) in self._voices.items() if one == group}
+
     def slot_spec(self, transport: TransportId, mid: Mid) -> SlotSpec:
         """A slot as it was ordered."""
         return self._transports[transport].slots[mid].spec
@@ -241,8 +279,61 @@ class FakeEngine:
                 if not self.is_silent:
                     self._tell(Inspected(transport, self._inspected(transport)))
                 return None
+            case AddVoice(group, track, source):
+                return self._add_voice(track, (group, source))
+            case RemoveVoice(track):
+                self._remove_voice(track)
+                return None
+            case Listen():
+                return self._listen(command)
             case _:
                 assert_never(command)
+
+    def _add_voice(self, track: TrackId, place: tuple[GroupId, SourceKey]) -> RefusalCode | None:
+        if track not in self._tracks:
+            return RefusalCode.UNKNOWN_TRACK
+        if self._tracks[track][1].kind is not Kind.AUDIO:
+            return RefusalCode.KIND_MISMATCH
+        return None if self._voices.setdefault(track, place) == place else RefusalCode.DUPLICATE
+
+    def _remove_voice(self, track: TrackId) -> None:
+        self._voices.pop(track, None)
+        for transport, viewer in self._transports.items():
+            for mid, played in list(viewer.voices.items()):
+                if played == track:
+                    self._silence(transport, viewer, mid)
+
+    def _listen(self, command: Listen) -> RefusalCode | None:
+        viewer = self._transports.get(command.transport)
+        if viewer is None:
+            return RefusalCode.UNKNOWN_TRANSPORT
+        slots = [viewer.slots.get(mid) for mid in command.mids]
+        if None in slots:
+            return RefusalCode.UNKNOWN_SLOT
+        if any(slot is not None and slot.spec.kind is not Kind.AUDIO for slot in slots):
+            return RefusalCode.KIND_MISMATCH
+        if len(set(command.mids)) < len(command.mids):
+            return RefusalCode.DUPLICATE
+        viewer.pool = command
+        for mid in command.mids:
+            viewer.slots[mid].shows = viewer.slots[mid].staged = None
+        for mid, track in list(viewer.voices.items()):
+            if mid not in command.mids or not self._may_be_heard(command, track):
+                self._silence(command.transport, viewer, mid)
+        return None
+
+    def _may_be_heard(self, pool: Listen, track: TrackId) -> bool:
+        group, source = self._voices.get(track, (None, None))
+        return group == pool.group and source not in pool.excluded
+
+    def _silence(self, transport: TransportId, viewer: _Transport, mid: Mid) -> None:
+        if viewer.voices.pop(mid, None) is not None:
+            self._tell(SlotVoice(transport, mid, None))
+
+    def _leave_pool(self, transport: TransportId, viewer: _Transport, mid: Mid) -> None:
+        if viewer.pool is not None and mid in viewer.pool.mids:
+            viewer.pool = replace(viewer.pool, mids=tuple(one for one in viewer.pool.mids if one != mid))
+            self._silence(transport, viewer, mid)
 
     def _open(self, transport: TransportId, spec: TransportSpec) -> RefusalCode | None:
         if (refusal := _refusal(spec)) is not None:
@@ -284,6 +375,7 @@ class FakeEngine:
             return RefusalCode.KIND_MISMATCH
         if {codec.codec for codec in receive.codecs}.isdisjoint(codec.codec for codec in slot.spec.codecs):
             return RefusalCode.CODEC_NOT_NEGOTIATED
+        self._leave_pool(transport, viewer, mid)
         slot.choice, slot.priority = command.choice, command.priority
         if track in self._transports[owner].started:
             self._show(transport, mid, slot, track)
@@ -298,6 +390,7 @@ class FakeEngine:
         slot = viewer.slots.get(mid)
         if slot is None:
             return RefusalCode.UNKNOWN_SLOT
+        self._leave_pool(transport, viewer, mid)
         slot.shows = slot.staged = None
         slot.choice, slot.priority, slot.layer = AUTOMATIC, Priority.NORMAL, None
         return None
@@ -338,6 +431,7 @@ class FakeEngine:
         for track in gone:
             del self._tracks[track]
             self._layers.pop(track, None)
+            self._remove_voice(track)
         for viewer in self._transports.values():
             for slot in viewer.slots.values():
                 slot.shows = None if slot.shows in gone else slot.shows

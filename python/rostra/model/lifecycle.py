@@ -26,6 +26,8 @@ TransportEvent = (
 
 def on_media(stream: Stream, event: TransportEvent) -> Decision:
     """A fact of the media plane. One about a transport that left meanwhile changes nothing."""
+    if event.transport is None:
+        return Decision(stream)
     feed = stream.feed(event.transport)
     if feed is not None:
         return _on_feed(stream, feed, event)

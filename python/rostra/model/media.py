@@ -13,6 +13,12 @@ TransportId = NewType("TransportId", int)
 TrackId = NewType("TrackId", int)
 """One published track (one receiving m-line), 1 … 2**63-1. Minted by the hub, never reused."""
 
+GroupId = NewType("GroupId", int)
+"""The voices of one stream, 1 … 2**63-1. Minted by the hub, never reused."""
+
+SourceKey = NewType("SourceKey", int)
+"""One source of a group, 1 … 2**63-1: all tracks that it ever has share it. Minted by the hub, never reused."""
+
 Mid = NewType("Mid", str)
 """The m-line id of SDP, 1 to 16 bytes of ASCII."""
 
@@ -271,7 +277,41 @@ class Inspect:
     transport: TransportId
 
 
-Command = OpenTransport | CloseTransport | AddSlot | BindSlot | UnbindSlot | Inspect
+@dataclass(frozen=True, slots=True)
+class AddVoice:
+    """Make an audio track a candidate of a group. It leaves with its track. The same track again: no change.
+
+    Refused: ``unknown_track``, ``kind_mismatch``, ``duplicate`` (it is in another group or of another source).
+    """
+
+    group: GroupId
+    track: TrackId
+    source: SourceKey
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveVoice:
+    """The track is no candidate any more. Idempotent; unknown tracks are no error."""
+
+    track: TrackId
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Fill these audio slots of a viewer with whoever speaks in the group. Again: replaces what it said before.
+
+    Slots that stay keep what they play, as long as it is not excluded. A slot that leaves the pool is emptied. Without
+    mids it ends. ``BindSlot`` and ``UnbindSlot`` of a slot in a pool take it out of the pool first. Refused:
+    ``unknown_transport``, ``unknown_slot``, ``kind_mismatch``, ``duplicate`` (mid twice).
+    """
+
+    transport: TransportId
+    group: GroupId
+    mids: tuple[Mid, ...]
+    excluded: frozenset[SourceKey] = frozenset()
+
+
+Command = OpenTransport | CloseTransport | AddSlot | BindSlot | UnbindSlot | Inspect | AddVoice | RemoveVoice | Listen
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,9 +363,9 @@ class SlotBound:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A command was refused and changed nothing."""
+    """A command was refused and changed nothing. ``transport`` is ``None`` where the command names none."""
 
-    transport: TransportId
+    transport: TransportId | None
     mid: Mid | None
     code: RefusalCode
 
@@ -382,6 +422,36 @@ class SlotLayer:
     transport: TransportId
     mid: Mid
     layer: ShownLayer | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotVoice:
+    """A slot of a pool now plays this track; ``None``: nobody. Told with the first packet, so that what is told is what
+    is sent. Latest wins.
+    """
+
+    transport: TransportId
+    mid: Mid
+    track: TrackId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A track that is spoken on. ``level``: 0 (loudest) … 127, -dBov (RFC 6464)."""
+
+    track: TrackId
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    """Who speaks in a group, loudest first, at most 5 times a second and only when it changed; empty when nobody does.
+
+    Latest wins.
+    """
+
+    group: GroupId
+    speakers: tuple[Speaker, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,6 +532,8 @@ Event = (
     | Rejected
     | TrackLayers
     | SlotLayer
+    | SlotVoice
+    | Speakers
     | Inspected
     | MediaStats
 )
