@@ -27,6 +27,7 @@ from rostra.model.ids import AccountId, SourceId, StreamKey, StreamName
 from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
     AddSlot,
+    AddVoice,
     BindSlot,
     CloseTransport,
     Codec,
@@ -34,13 +35,17 @@ from rostra.model.media import (
     Event,
     Inspect,
     Inspected,
+    Listen,
     MediaStats,
     Mid,
     OpenTransport,
     PlayoutDelay,
     Rejected,
+    RemoveVoice,
     SlotBound,
     SlotLayer,
+    SlotVoice,
+    Speakers,
     TrackId,
     TrackLayers,
     TrackStarted,
@@ -318,6 +323,8 @@ class Hub:
             case Inspected():
                 self._inspections.answer(event)
                 return
+            case SlotVoice() | Speakers():
+                return  # nobody listens yet
             case TransportConnected(profile=profile):
                 log.info("transport connected", transport=event.transport, profile=profile)
             case TransportClosed(reason=reason):
@@ -332,7 +339,8 @@ class Hub:
                 log.debug(type(event).__name__, transport=event.transport)
             case _:
                 assert_never(event)
-        self._event(event.transport, lambda stream: lifecycle.on_media(stream, event))
+        if (transport := event.transport) is not None:
+            self._event(transport, lambda stream: lifecycle.on_media(stream, event))
 
     # --- Layers -------------------------------------------------------------------------------------------------
 
@@ -426,7 +434,7 @@ class Hub:
                 log.info("source ended", stream=str(key), source=source)
             case BindSlot() | UnbindSlot():
                 self._reports.order(effect)  # the media plane has it
-            case OpenTransport() | AddSlot() | Inspect():
+            case OpenTransport() | AddSlot() | Inspect() | AddVoice() | RemoveVoice() | Listen():
                 pass  # the media plane has it
             case _:
                 assert_never(effect)
