@@ -23,9 +23,11 @@ from rostra.model.media import (
     EncodingReport,
     Kind,
     LayerChoice,
+    Listen,
     Mid,
     Priority,
     ShownLayer,
+    Speaker,
     TrackId,
     TransportId,
 )
@@ -232,13 +234,12 @@ class Slots(RuleBasedStateMachine):
         self.hub.unproject(transport, (Mid(mid),))
         self.intents[transport].pop(mid, None)
 
-    @precondition(lambda self: self.feeds and self.excluded)
-    @rule(number=st.integers(0, 99), feed=st.integers(0, 99), mid=st.sampled_from(POOL), late=st.booleans())
-    def hear(self, number: int, feed: int, mid: Mid, late: bool) -> None:
-        """The media plane chooses somebody, or nobody, for a line of a pool. It chooses whom it may."""
-        tracks = self.feeds[self.pick(list(self.feeds), feed)].tracks
-        track = tracks["audio"] if number % 4 else None
-        self.engine.voice(self.pick(list(self.excluded), number), mid, track)
+    @precondition(lambda self: self.feeds)
+    @rule(numbers=st.lists(st.integers(0, 99), max_size=3), late=st.booleans())
+    def speak(self, numbers: list[int], late: bool) -> None:
+        feeds = dict.fromkeys(self.pick(list(self.feeds), number) for number in numbers)
+        speakers = [Speaker(self.feeds[feed].tracks["audio"], 20 + place) for place, feed in enumerate(feeds)]
+        self.engine.speak(self.hub.stream(KEY).group, *speakers)
         self.news(late)
 
     # --- Both ---------------------------------------------------------------------------------------------------
@@ -325,14 +326,18 @@ class Slots(RuleBasedStateMachine):
         viewers = self.hub.stream(KEY).viewers
         assert set(viewers) == set(self.intents)
         for transport, viewer in viewers.items():
-            assert {mid: slot.bound for mid, slot in viewer.slots.items()} == self.engine.slots(transport)
+            pool = self.engine.pool(transport)
+            shown = {mid: track for mid, track in self.engine.slots(transport).items() if mid not in pool}
+            assert {mid: slot.bound for mid, slot in viewer.slots.items() if mid not in pool} == shown
+            assert all(viewer.slots[mid].bound is None for mid in pool)
 
     @invariant()
     def every_intent_is_met_by_the_best_feed(self) -> None:
         if self.has_news:
             return
         for viewer, intents in self.intents.items():
-            shown = self.engine.slots(viewer)
+            pool = self.engine.pool(viewer)
+            shown = {mid: track for mid, track in self.engine.slots(viewer).items() if mid not in pool}
             for mid, intent in intents.items():
                 candidates = [
                     ((not feed.is_stalled, feed.priority is not None, feed.priority or 0, transport), feed)
@@ -365,16 +370,15 @@ class Slots(RuleBasedStateMachine):
         if self.has_news:
             return
         for viewer, excluded in self.excluded.items():
-            order = self.engine.pool(viewer)
-            assert order is not None
+            orders = [one for one in self.engine.commands if isinstance(one, Listen) and one.transport == viewer]
             intents = self.intents[viewer]
-            assert order.mids == tuple(mid for mid in POOL if mid not in intents)
+            assert orders[-1].mids == self.engine.pool(viewer) == tuple(mid for mid in POOL if mid not in intents)
             own = {intent.source for intent in intents.values() if intent.kind == "audio"}
             silent = {self.pinned[viewer]} if "1" not in intents else set()
             keys = self.hub.stream(KEY).keys
-            assert order.excluded == {keys[name] for name in own | silent | excluded}
+            assert orders[-1].excluded == {keys[name] for name in own | silent | excluded}
         for viewer in set(self.intents) - set(self.excluded):
-            assert self.engine.pool(viewer) is None
+            assert self.engine.pool(viewer) == ()
 
     @invariant()
     def the_winner_of_each_source_is_a_candidate(self) -> None:
@@ -389,16 +393,22 @@ class Slots(RuleBasedStateMachine):
                     best.get(feed.source, (rank, feed.tracks["audio"])), (rank, feed.tracks["audio"])
                 )
         expected = {track: stream.keys[source] for source, (_, track) in best.items()} if stream.voiced else {}
-        assert self.engine.candidates_of(stream.group) == expected
+        assert self.engine.voices(stream.group) == expected
 
     @invariant()
     def what_is_told_is_what_is_played(self) -> None:
-        if self.has_news:
+        if self.has_news or self.engine.has_news:
             return
         sources = {feed.tracks["audio"]: feed.source for feed in self.feeds.values()}
         for viewer, ear in self.ears.items():
-            played = self.engine.played(viewer)
+            pool, slots = self.engine.pool(viewer), self.engine.slots(viewer)
+            played = {mid: track for mid, track in slots.items() if mid in pool and track is not None}
             assert ear.voices == {mid: sources[track] for mid, track in played.items()}
+            # Nobody is heard twice, nor whom the viewer does not want to hear.
+            own = {intent.source for intent in self.intents[viewer].values() if intent.kind == "audio"}
+            away = own | self.excluded.get(viewer, frozenset())
+            assert not away & set(ear.voices.values())
+            assert len(set(ear.voices.values())) == len(ear.voices)
 
     @invariant()
     def reports_are_kept_of_the_living_alone(self) -> None:

@@ -227,7 +227,7 @@ def test_the_voices_of_a_stream_end_with_it_and_are_not_those_of_the_next_one() 
         publisher = publish(hub)
         start(engine, publisher)
         hub.drain()
-        (track,) = engine.candidates_of(groups[-1])
+        (track,) = engine.voices(groups[-1])
         for group in groups:  # news of the first one come late
             engine.speak(group, Speaker(track, 23))
         hub.drain()

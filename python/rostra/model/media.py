@@ -279,9 +279,9 @@ class Inspect:
 
 @dataclass(frozen=True, slots=True)
 class AddVoice:
-    """Make an audio track a candidate of a group. It leaves with its track. The same track again: no change.
+    """Make an audio track a candidate of a group. It leaves with its track. The same again: no change.
 
-    Refused: ``unknown_track``, ``kind_mismatch``, ``duplicate`` (it is in another group or of another source).
+    A refusal names no transport.
     """
 
     group: GroupId
@@ -298,11 +298,11 @@ class RemoveVoice:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Fill these audio slots of a viewer with whoever speaks in the group. Again: replaces what it said before.
+    """Fill these audio slots of a viewer with whoever speaks in the group, but for the excluded sources.
 
-    Slots that stay keep what they play, as long as it is not excluded. A slot that leaves the pool is emptied. Without
-    mids it ends. ``BindSlot`` and ``UnbindSlot`` of a slot in a pool take it out of the pool first. Refused:
-    ``unknown_transport``, ``unknown_slot``, ``kind_mismatch``, ``duplicate`` (mid twice).
+    Again: replaces what it said before; slots that stay keep what they play, as long as it is not excluded. A slot that
+    leaves the pool is emptied. Without mids it ends. ``BindSlot`` and ``UnbindSlot`` of a slot in a pool take it out of
+    the pool first. A refusal names the slot that it is about.
     """
 
     transport: TransportId
@@ -311,7 +311,7 @@ class Listen:
     excluded: frozenset[SourceKey] = frozenset()
 
 
-Command = OpenTransport | CloseTransport | AddSlot | BindSlot | UnbindSlot | Inspect | AddVoice | RemoveVoice | Listen
+Command = OpenTransport | CloseTransport | AddSlot | BindSlot | UnbindSlot | AddVoice | RemoveVoice | Listen | Inspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +354,7 @@ class TrackStarted:
 
 @dataclass(frozen=True, slots=True)
 class SlotBound:
-    """The slot now shows ``track``: its first packet is on the way."""
+    """The slot now shows ``track``: its first packet is on the way. Slots that ``Listen`` fills tell ``SlotVoice``."""
 
     transport: TransportId
     mid: Mid
@@ -426,8 +426,9 @@ class SlotLayer:
 
 @dataclass(frozen=True, slots=True)
 class SlotVoice:
-    """A slot of a pool now plays this track; ``None``: nobody. Told with the first packet, so that what is told is what
-    is sent. Latest wins.
+    """A slot that ``Listen`` fills now plays this track; ``None``: nobody. Latest wins.
+
+    Told with the first packet, so what is told is what is sent.
     """
 
     transport: TransportId
@@ -437,7 +438,7 @@ class SlotVoice:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A track that is spoken on. ``level``: 0 (loudest) … 127, -dBov (RFC 6464)."""
+    """Somebody who speaks. ``level`` is 0 (loudest) … 127, -dBov."""
 
     track: TrackId
     level: int
@@ -445,9 +446,9 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Speakers:
-    """Who speaks in a group, loudest first, at most 5 times a second and only when it changed; empty when nobody does.
+    """Who speaks in a group, loudest first, at most 5 times a second and only when it changed. Latest wins.
 
-    Latest wins.
+    Empty: nobody does. At most 32.
     """
 
     group: GroupId

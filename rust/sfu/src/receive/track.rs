@@ -6,7 +6,7 @@ use crate::codec::dependency::Structure;
 use crate::codec::h264::ParameterSets;
 use crate::command::{CodecSpec, EncodingSpec, Kind, ReceiveSpec};
 use crate::encoding::{ClockMap, EncodingKey, EncodingView, Encodings};
-use crate::ids::{TrackId, TransportId};
+use crate::ids::{GroupId, TrackId, TransportId};
 use crate::meta::{Detail, PacketMeta};
 use crate::reason::DropReason;
 use crate::receive::allocation::Allocation;
@@ -16,6 +16,7 @@ use crate::receive::rate::Rate;
 use crate::report::TrackLayers;
 use crate::ring::{AUDIO_PACKETS, MAX_PACKET, Ring, VIDEO_PACKETS};
 use crate::time::Time;
+use crate::voices::Seat;
 
 /// Most packets in front of an IDR that are looked at for its parameter sets.
 const MAX_PARAMETER_PACKETS: u64 = 8;
@@ -60,6 +61,15 @@ pub struct Subscriber {
     pub encoding: u8,
 }
 
+/// The place of a track among the voices of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Membership {
+    /// The voices.
+    pub group: GroupId,
+    /// Its place there.
+    pub seat: Seat,
+}
+
 /// A published track.
 #[derive(Debug)]
 pub struct Track {
@@ -75,6 +85,8 @@ pub struct Track {
     pub subscribers: Vec<Subscriber>,
     /// Whether a packet of it was ever kept.
     pub started: bool,
+    /// Whether it is a candidate for slots that whoever speaks is played in.
+    pub voice: Option<Membership>,
     encodings: Vec<Encoding>,
 }
 
@@ -87,6 +99,7 @@ impl Track {
             codecs: spec.codecs.clone(),
             subscribers: Vec::new(),
             started: false,
+            voice: None,
             encodings: spec.encodings.iter().map(|&spec| Encoding::new(spec)).collect(),
         }
     }

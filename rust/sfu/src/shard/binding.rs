@@ -49,6 +49,9 @@ impl ShardCore {
         let Some(track) = self.tracks.remove(key) else {
             return;
         };
+        if let Some(voice) = track.voice {
+            self.leave_group(voice.group, voice.seat);
+        }
         self.forget_wishes(key);
         for subscriber in &track.subscribers {
             let gone = key.encoding(subscriber.encoding);

@@ -13,6 +13,7 @@ mod ingress;
 mod inspect;
 mod timers;
 mod transport;
+mod voices;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
@@ -68,6 +69,7 @@ pub struct ShardCore {
     by_ufrag: HashMap<String, u32>,
     by_path: HashMap<Path, u32, BuildHasherDefault<FastHasher>>,
     tracks: Tracks,
+    voices: voices::Voices,
     timers: Timers,
     dirty: VecDeque<u32>,
     control: egress::Control,
@@ -105,6 +107,7 @@ impl ShardCore {
             by_ufrag: HashMap::new(),
             by_path: HashMap::default(),
             tracks: Tracks::default(),
+            voices: voices::Voices::default(),
             timers: Timers::default(),
             dirty: VecDeque::new(),
             control: egress::Control::default(),
