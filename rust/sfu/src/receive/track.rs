@@ -6,7 +6,7 @@ use crate::codec::dependency::Structure;
 use crate::codec::h264::ParameterSets;
 use crate::command::{CodecSpec, EncodingSpec, Kind, ReceiveSpec};
 use crate::encoding::{ClockMap, EncodingKey, EncodingView, Encodings};
-use crate::ids::{GroupId, TrackId, TransportId};
+use crate::ids::{TrackId, TransportId};
 use crate::meta::{Detail, PacketMeta};
 use crate::reason::DropReason;
 use crate::receive::allocation::Allocation;
@@ -64,8 +64,8 @@ pub struct Subscriber {
 /// The place of a track among the voices of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Membership {
-    /// The voices.
-    pub group: GroupId,
+    /// The voices, as the shard numbers them.
+    pub group: u32,
     /// Its place there.
     pub seat: Seat,
 }

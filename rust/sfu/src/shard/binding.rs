@@ -49,15 +49,18 @@ impl ShardCore {
         let Some(track) = self.tracks.remove(key) else {
             return;
         };
-        if let Some(voice) = track.voice {
-            self.leave_group(voice.group, voice.seat);
-        }
         self.forget_wishes(key);
         for subscriber in &track.subscribers {
             let gone = key.encoding(subscriber.encoding);
             if let Some(transport) = self.transport(subscriber.transport) {
                 transport.sender.forget(subscriber.slot, gone);
             }
+            if let Some(voice) = track.voice {
+                self.lost_voice(subscriber.transport, subscriber.slot, voice);
+            }
+        }
+        if let Some(voice) = track.voice {
+            self.leave_group(voice);
         }
     }
 
@@ -77,7 +80,8 @@ impl ShardCore {
             }
             let track = self.tracks.get(key.into()).map(|track| track.id);
             let viewer = self.transports.get(index as usize).and_then(Option::as_deref);
-            if let (Some(track), Some(viewer)) = (track, viewer)
+            // Slots that are filled with voices tell so themselves.
+            if let (Some(track), Some(viewer)) = (track, viewer.filter(|viewer| !viewer.is_in_pool(slot)))
                 && let Some(mid) = viewer.sender.mid(slot)
             {
                 self.events.push(Event::SlotBound {

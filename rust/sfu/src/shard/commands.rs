@@ -52,8 +52,13 @@ impl ShardCore {
                 self.remove_voice(track);
                 (None, None, Ok(()))
             }
-            Command::Listen { transport, mids, .. } => match self.check_pool(transport, &mids) {
-                Ok(()) => (None, None, Ok(())),
+            Command::Listen {
+                transport,
+                group,
+                mids,
+                excluded,
+            } => match self.listen(now, transport, group, &mids, excluded) {
+                Ok(()) => (Some(transport), None, Ok(())),
                 Err((mid, code)) => (Some(transport), mid, Err(code)),
             },
             Command::Inspect { transport } => {
@@ -98,6 +103,7 @@ impl ShardCore {
             receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc),
             sender,
             wishes: Wishes::default(),
+            pool: None,
             allocator: Allocator::new(&spec.bandwidth),
             layers_due: None,
             layers_told: None,
@@ -173,6 +179,9 @@ impl ShardCore {
         }
         for key in &transport.tracks {
             self.end_track(*key);
+        }
+        if let Some(pool) = &transport.pool {
+            self.stop_listening(pool);
         }
         self.free.push(index);
         self.events.push(Event::TransportClosed {

@@ -28,6 +28,7 @@ use crate::receive::Tracks;
 use crate::stats::Stats;
 use crate::time::Time;
 use crate::transport::dtls::DtlsConfig;
+use crate::voices::Order;
 
 use hash::FastHasher;
 use timers::Timers;
@@ -85,6 +86,8 @@ pub struct ShardCore {
 struct Scratch {
     switched: Vec<binding::Switched>,
     requests: Vec<EncodingKey>,
+    listeners: Vec<u32>,
+    orders: Vec<Order>,
     desk: allocation::Desk,
 }
 
@@ -144,11 +147,14 @@ impl ShardCore {
         }) {
             self.guarded(|shard| shard.serve(now, index));
         }
+        while let Some(group) = self.voices.pop(now) {
+            self.guarded(|shard| shard.rank(now, group));
+        }
     }
 
     /// When `timeout` wants to be called next.
     pub fn next_timeout(&self) -> Option<Time> {
-        self.timers.next()
+        [self.timers.next(), self.voices.next()].into_iter().flatten().min()
     }
 
     /// Write datagrams that may leave now into `out`, as many as fit. `true`: call again after emptying it.
