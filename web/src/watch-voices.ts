@@ -12,6 +12,9 @@ export class WatchVoices extends LitElement {
   static override styles = [
     shared,
     css`
+      :host {
+        min-inline-size: 0;
+      }
       ul {
         display: flex;
         flex-wrap: wrap;
@@ -34,6 +37,7 @@ export class WatchVoices extends LitElement {
         border-radius: 999px;
       }
       .who {
+        min-inline-size: 0;
         overflow: hidden;
         text-overflow: ellipsis;
         white-space: nowrap;
