@@ -158,6 +158,36 @@ async def test_a_projection_takes_a_track_out_of_the_pool_and_unproject_gives_it
     assert result["alone"] in {"alice", "bob"}
 
 
+async def test_after_a_reconnection_names_and_sounds_agree_again(room: Page) -> None:
+    await room.evaluate(SET_UP, ["again", NAMES[:3], {}, [{"multiplexedAudioTracks": 2}]])
+    result = await room.evaluate("""async () => {
+      const [ear] = ears;
+      const { alice, bob, carol } = guests;
+      for (const one of [alice, bob]) one.speak();
+      await ear.untilHeard("alice", "bob");
+      const [mid] = ear.mids;
+      const before = ear.view.webRTCPeer.getTransceivers().find((one) => one.mid === mid).receiver.track;
+      ear.view.reconnect();
+      const lost = { told: { ...ear.told }, unknown: ear.view.sourceOf(before) === undefined, speakers: ear.speakers.at(-1).speakers };
+      await t.until(() => ear.view.state === "connected" && ear.view.isActive(), "the next connection");
+      const told = await ear.untilHeard("alice", "bob");
+      const sources = ear.view.webRTCPeer.getReceivers().slice(1).map(({ track }) => ear.view.sourceOf(track));
+      const after = ear.view.sourceOf(before);
+      alice.hush();
+      await ear.untilSpeaking("bob");
+      carol.speak();
+      await ear.untilHeard("bob", "carol");
+      ear.end();
+      return { lost, told: Object.values(told), sources, after: after === undefined };
+    }""")
+    print(result)
+    assert all(name is None for name in result["lost"]["told"].values())
+    assert result["lost"]["unknown"]
+    assert result["lost"]["speakers"] == []
+    assert result["sources"] == result["told"]
+    assert result["after"]
+
+
 async def test_a_muted_microphone_with_dtx_stays_for_a_minute_and_gives_way_only_when_it_has_to(room: Page) -> None:
     """Longer than every timeout: 5 s until a feed counts as stalled, 30 s until a transport ends."""
     await room.evaluate(SET_UP, ["dtx", NAMES[:3], {"dtx": True}, [{"multiplexedAudioTracks": 2}]])
