@@ -49,7 +49,7 @@ def voiced(stream: Stream) -> Decision:
 
 def pooled(viewer: Viewer) -> tuple[Mid, ...]:
     """The m-lines that play whoever speaks: those of the pool where nothing is projected."""
-    return tuple(mid for mid in viewer.pool if mid in viewer.slots and viewer.slots[mid].wanted is None)
+    return tuple(mid for mid in viewer.pool if _is_free(viewer, mid))
 
 
 def unheard(viewer: Viewer) -> set[SourceId | None]:
@@ -82,7 +82,7 @@ def retuned(stream: Stream, before: Viewer, after: Viewer) -> tuple[Effect, ...]
 
 def may_play(viewer: Viewer, mid: Mid) -> bool:
     """Whether the viewer wants to hear of who is played there. News of an m-line that was projected are late."""
-    return Vad.name in viewer.events and mid in pooled(viewer)
+    return Vad.name in viewer.events and mid in viewer.pool and _is_free(viewer, mid)
 
 
 def tell_speaking(stream: Stream, event: Speaking) -> tuple[Effect, ...]:
@@ -91,3 +91,9 @@ def tell_speaking(stream: Stream, event: Speaking) -> tuple[Effect, ...]:
     feeds = (feed.transport for feed in stream.feeds if event.name in feed.events)
     to = (*viewers, *feeds)
     return (Send(to, event),) if to else ()
+
+
+def _is_free(viewer: Viewer, mid: Mid) -> bool:
+    """Nothing is projected there."""
+    slot = viewer.slots.get(mid)
+    return slot is not None and slot.wanted is None
