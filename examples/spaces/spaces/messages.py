@@ -78,7 +78,7 @@ class CreateRoom(Command, frozen=True, tag="create-room"):
 
 
 class JoinRoom(Command, frozen=True, tag="join-room"):
-    """→ ``Tokens``. The owner becomes a speaker. Again: new tokens, and nothing else."""
+    """→ ``Joined``. The owner becomes a speaker. Again: new tokens, and nothing else."""
 
     room_id: RoomId
 
@@ -109,7 +109,10 @@ class RaiseHand(Command, frozen=True, tag="raise-hand"):
 
 
 class PromoteUser(Command, frozen=True, tag="promote-user"):
-    """The owner makes somebody a speaker, or a listener again; ``False`` for a listener takes its hand down."""
+    """The owner makes somebody a speaker, or a listener again; ``False`` for a listener takes its hand down.
+
+    ``False`` for oneself is everybody's right.
+    """
 
     room_id: RoomId
     user_id: UserId
@@ -173,9 +176,14 @@ class DirectorData(msgspec.Struct, frozen=True, rename="camel"):
     ice_servers: Annotated[tuple[dict[str, object], ...], msgspec.Meta(max_length=64)] = ()
 
 
-class Tokens(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """``viewerToken`` is missing while the stream is not live and the server does not let people wait for it."""
+class Joined(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The room as it is now: hands and microphones are told to the room only, and so unknown to who comes in.
 
+    ``publisherToken`` is for speakers. ``viewerToken`` is missing while the stream is not live and the server does not
+    let people wait for it.
+    """
+
+    room: Room
     viewer_token: DirectorData | None = None
     publisher_token: DirectorData | None = None
 

@@ -220,12 +220,13 @@ class Rooms:
         return self._raise(room, user_id, place, raised=raised)
 
     def promote(self, caller: UserId, room_id: RoomId, user_id: UserId, *, promoted: bool) -> list[Effect]:
-        """The owner makes a speaker of a listener, or a listener of a speaker.
+        """The owner makes a speaker of a listener, or a listener of a speaker. Everybody may stop being one.
 
         Raises:
             Refused: no such room, not its owner, nobody of the room, speaking already, or enough speak.
         """
-        room = self._owned(caller, room_id)
+        stops = user_id == caller and not promoted
+        room = self._room(room_id) if stops else self._owned(caller, room_id)
         place = _place(room, user_id)
         if promoted:
             if user_id in room.speakers:
@@ -295,9 +296,13 @@ class Rooms:
         """
         _speaking(self._room(room_id), user_id)
 
-    def is_speaker(self, user_id: UserId, room_id: RoomId) -> bool:
-        """Whether somebody speaks in a room that there is."""
-        return user_id in self._room(room_id).speakers
+    def room(self, room_id: RoomId) -> Room:
+        """One room.
+
+        Raises:
+            Refused: there is none.
+        """
+        return self._view(self._room(room_id))
 
     # What they have in common.
 

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from spaces import messages
 from spaces.director import Director
 from spaces.gate import Gate
-from spaces.messages import DirectorData, RoomId, Tokens, User, UserId, Welcome
+from spaces.messages import DirectorData, Joined, RoomId, User, UserId, Welcome
 from spaces.rooms import GRACE_S, Door, Effect, EndMedia, Refused, Rooms, Tell
 
 STATIC: Final = Path(__file__).with_name("static")
@@ -129,7 +129,7 @@ class Server:
                 return room_id
             case messages.JoinRoom():
                 self._do(rooms.join(user, command.room_id))
-                return await self._tokens(user, command.room_id)
+                return await self._joined(user, command.room_id)
             case messages.LeaveRoom():
                 self._do(rooms.leave(user, command.room_id))
             case messages.ViewerToken():
@@ -173,14 +173,16 @@ class Server:
         self._sockets[user.id] = socket
         return Welcome(user, secret, self._rooms.view())
 
-    async def _tokens(self, user: UserId, room: RoomId) -> Tokens:
-        speaks = self._rooms.is_speaker(user, room)
-        try:
+    async def _joined(self, user: UserId, room: RoomId) -> Joined:
+        speaks = user in self._rooms.room(room).speakers
+        view = publish = None
+        # Nobody sends yet, or the media server has trouble: the page asks again, and then it hears of it.
+        with contextlib.suppress(Refused):
             view = await self._token(user, room, "view")
-        except Refused:
-            # Nobody sends yet, or the media server has trouble: the page asks again, and then it hears of it.
-            view = None
-        return Tokens(view, await self._token(user, room, "publish") if speaks else None)
+        with contextlib.suppress(Refused):
+            publish = await self._token(user, room, "publish") if speaks else None
+        self._rooms.check_viewer(user, room)
+        return Joined(self._rooms.room(room), view, publish)
 
     async def _token(self, user: UserId, room: RoomId, door: Door) -> DirectorData:
         self._check(user, room, door)

@@ -61,5 +61,6 @@ def test_answers_have_the_number_of_the_question() -> None:
     assert json.loads(messages.encode_refusal(3, "No", 403)) == {"answer": 3, "error": "No", "status": 403}
 
 
-def test_tokens_leave_out_what_is_not_given() -> None:
-    assert json.loads(messages.encode_answer(1, messages.Tokens()))["data"] == {}
+def test_tokens_that_are_not_given_are_left_out() -> None:
+    room = messages.Room(RoomId("r"), "Talk", UserId("u"), False, (), ())
+    assert json.loads(messages.encode_answer(1, messages.Joined(room)))["data"].keys() == {"room"}

@@ -168,6 +168,13 @@ def test_demoting_a_listener_rejects_its_hand() -> None:
     assert not place(rooms, BEN).raised_hand
 
 
+def test_a_speaker_may_step_down_by_itself() -> None:
+    rooms = talk()
+    rooms.promote(ADA, ROOM, BEN, promoted=True)
+    assert EndMedia(BEN, ROOM, "publish") in rooms.promote(BEN, ROOM, BEN, promoted=False)
+    assert refusal(rooms.promote, BEN, ROOM, BEN, promoted=True) == "You are not the owner of the room"
+
+
 def test_a_room_has_a_limit_of_speakers() -> None:
     rooms = talk()
     for number in range(MAX_SPEAKERS):

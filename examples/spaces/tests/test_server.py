@@ -80,7 +80,9 @@ async def test_a_director_that_refuses_is_told_with_its_status(site: Site) -> No
     site.rostra.refusal = (400, "stream not being published")
     assert await ben.refused("viewer-token", roomId=room) == ("stream not being published", 400)
     await ben.ask("leave-room", roomId=room)
-    assert await ben.ask("join-room", roomId=room) == {}
+    joined = await ben.ask("join-room", roomId=room)
+    assert joined.keys() == {"room"}
+    assert [one["id"] for one in joined["room"]["participants"]] == [ada.id, ben.id]
     site.rostra.refusal = (401, "Unauthorized: Invalid token")
     assert await ada.refused("publisher-token", roomId=room) == ("Unauthorized: Invalid token", 401)
 
