@@ -15,6 +15,7 @@ from rostra.model.media import (
     DtlsRole,
     EncodingSpec,
     Fingerprint,
+    GroupId,
     Kind,
     Mid,
     Priority,
@@ -64,12 +65,15 @@ def slot_spec(mid: str, kind: Kind, codecs: tuple[CodecSpec, ...] | None = None)
 
 @dataclass
 class Scene:
-    """A stream that remembers what every decision asked for. Transport ids count up from 1, track ids from 101."""
+    """A stream that remembers what every decision asked for. Transport ids count up from 1, track ids from 101, source
+    keys from 501.
+    """
 
-    stream: Stream = field(default_factory=lambda: Stream(KEY))
+    stream: Stream = field(default_factory=lambda: Stream(KEY, GroupId(7)))
     effects: list[Effect] = field(default_factory=list)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     track_ids: Iterator[int] = field(default_factory=lambda: itertools.count(101))
+    keys: Iterator[int] = field(default_factory=lambda: itertools.count(501))
 
     def take(self, decision: Decision) -> list[Effect]:
         """Carry a decision out; the result is its effects."""
@@ -103,7 +107,7 @@ class Scene:
         )
         spec = transport_spec(transport, receive=receive)
         cmd = publishing.Publish(transport, spec, source(name), priority, events, multisource, is_public)
-        self.take(publishing.publish(self.stream, cmd))
+        self.take(publishing.publish(self.stream, cmd, self.keys))
         self.take(publishing.announce(self.stream, transport))
         return Publisher(self, transport, tuple(one.track for one in receive))
 
@@ -115,6 +119,8 @@ class Scene:
         events: frozenset[str] = ALL_EVENTS,
         video: tuple[CodecSpec, ...] = VIDEO_CODECS,
         layer: LayerWish = AUTOMATIC,
+        vad: bool = False,
+        excluded: tuple[str | None, ...] = (),
     ) -> TransportId:
         """A viewer that was told what is live. Its mids count up from 0."""
         transport = TransportId(next(self.ids))
@@ -122,8 +128,10 @@ class Scene:
         main = {slot.kind: slot.mid for slot in reversed(slots)}
         templates = {slot.kind: slot.codecs for slot in reversed(slots)}
         spec = transport_spec(transport, slots=slots)
-        cmd = viewing.View(transport, spec, main, templates, source(pinned), events, layer)
-        self.take(viewing.view(self.stream, cmd))
+        cmd = viewing.View(
+            transport, spec, main, templates, source(pinned), events, layer, vad, frozenset(map(source, excluded))
+        )
+        self.take(viewing.view(self.stream, cmd, self.keys))
         self.take(viewing.announce(self.stream, transport))
         return transport
 

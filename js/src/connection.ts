@@ -6,6 +6,7 @@ import { type Claims, readClaims } from './jwt.js';
 import { type OfferedExtension, Peer, type PeerConfiguration } from './peer.js';
 import type { FrameMetadata } from './sei.js';
 import { type BroadcastEvent, Signal } from './signal.js';
+import { type SpeakersEvent, speakersOf, type VoiceEvent } from './voices.js';
 
 export interface CommonOptions {
   /** Passed to the browser, `encodedInsertableStreams` included. Named ICE servers of the director come first. */
@@ -39,6 +40,13 @@ export interface ConnectionEvents {
   /** An event of the server. */
   broadcastEvent: BroadcastEvent;
   connectionStateChange: RTCPeerConnectionState;
+  /**
+   * A multiplexed audio track plays another source, or nobody; also when the connection ends. To viewers with
+   * `multiplexedAudioTracks`.
+   */
+  vad: VoiceEvent;
+  /** Who speaks in the stream, at most 5 times a second. To those with `speakers` in their `events`. */
+  speakers: SpeakersEvent;
   /** Data that came inside a frame, to viewers with `metadata: true`. */
   metadata: MetadataEvent;
   /** An attempt starts; `timeout` is how many milliseconds pass before the next one if it fails. */
@@ -109,6 +117,7 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
   #options: Options | undefined;
   #state: State = IDLE;
   #delayMs = FIRST_DELAY_MS;
+  #somebodySpeaks = false;
 
   constructor(tokenGenerator: TokenGenerator, autoReconnect: boolean) {
     super();
@@ -285,7 +294,7 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
     this.addMedia(peer, options);
     // The socket opens while the browser makes the offer.
     const signal = new Signal(`${url}${url.includes('?') ? '&' : '?'}token=${reply.jwt}`, {
-      event: (event) => this.signalled(event),
+      event: (event) => this.#heard(event),
       broken: (error) => this.#lost(link, error),
     });
     link.signal = signal;
@@ -301,6 +310,14 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
       return this.mungeAnswer(answer.sdp, options);
     };
     await link.guard(peer.negotiate(exchange));
+  }
+
+  #heard(event: BroadcastEvent): void {
+    this.signalled(event);
+    const speaking = speakersOf(event);
+    if (!speaking) return;
+    this.#somebodySpeaks = speaking.speakers.length > 0;
+    this.emit('speakers', speaking);
   }
 
   #stateChanged(link: Link, state: RTCPeerConnectionState): void {
@@ -373,6 +390,8 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
 
   #end(link: Link, reason: Error): void {
     if (link.peer) this.closing(link.peer);
+    if (this.#somebodySpeaks) this.emit('speakers', { speakers: [] });
+    this.#somebodySpeaks = false;
     link.close(reason);
     if (link.peer) this.emit('connectionStateChange', 'closed');
   }

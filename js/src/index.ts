@@ -35,5 +35,12 @@ export { Publish, type PublishOptions, type VideoCodec } from './publish.js';
 export type { Kind } from './sdp.js';
 export type { FrameMetadata } from './sei.js';
 export type { BroadcastEvent } from './signal.js';
-export { View, type ViewOptions } from './view.js';
+export { VIEW_EVENTS, View, type ViewOptions } from './view.js';
+export {
+  type Speaker,
+  type SpeakersEvent,
+  speakersOf,
+  type VoiceEvent,
+  vadOf,
+} from './voices.js';
 export type { LayerInfo, ProjectionMapping } from './wishes.js';

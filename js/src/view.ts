@@ -11,12 +11,13 @@ import type { Claims } from './jwt.js';
 import type { OfferedExtension, Peer } from './peer.js';
 import { type Kind, withOpusParameter } from './sdp.js';
 import type { BroadcastEvent } from './signal.js';
+import { vadOf } from './voices.js';
 import { type LayerInfo, type ProjectionMapping, Wishes } from './wishes.js';
 
 export interface ViewOptions extends CommonOptions {
   /** The source of the main picture and sound; without it, the unnamed one. */
   pinnedSourceId?: string | null;
-  /** Sources that are never put into the multiplexed audio tracks. */
+  /** Sources that are never put into the multiplexed audio tracks: one's own, above all. */
   excludedSourceIds?: string[] | null;
   /** How many audio tracks the server fills with whoever speaks loudest. */
   multiplexedAudioTracks?: number;
@@ -35,7 +36,8 @@ export interface ViewOptions extends CommonOptions {
   customKeys?: Record<string, unknown>;
 }
 
-const EVENTS = [
+/** The events that a view hears without `events`. `speakers` is not among them. */
+export const VIEW_EVENTS: readonly string[] = [
   'active',
   'inactive',
   'layers',
@@ -61,6 +63,9 @@ export class View extends Connection<ViewOptions> {
   #withheld: RTCTrackEvent[] | undefined = [];
   #wishes = new Wishes();
   #added: AddedTrack[] = [];
+  #pinned: string | null = null;
+  /** Who is heard in the multiplexed tracks of this connection, by mid. */
+  readonly #voices = new Map<string, string | null>();
   #elementIsFed = false;
   /** `active` events are subscribed to, so that a projection can wait for the one of its source. */
   #hearsActive = true;
@@ -140,6 +145,27 @@ export class View extends Connection<ViewOptions> {
     return transceiver;
   }
 
+  /**
+   * The source that a received track is for now, named by the track, its transceiver or its `mid`: for a multiplexed
+   * audio track whoever is heard in it, else what was projected, else the pinned source. `null` is the main source;
+   * `undefined`: nobody, or not a track of the present connection. It needs the event `vad`, which is there by default.
+   */
+  sourceOf(
+    received: MediaStreamTrack | RTCRtpTransceiver | string | null,
+  ): string | null | undefined {
+    const transceivers = this.webRTCPeer?.getTransceivers() ?? [];
+    const found = transceivers.find(
+      (one) => one === received || one.mid === received || one.receiver.track === received,
+    );
+    const mid = found?.mid;
+    if (!found || mid === null || mid === undefined) return undefined;
+    const shown = this.#wishes.shown(mid);
+    if (shown) return shown === 'nothing' ? this.#voices.get(mid) : shown.sourceId;
+    const { kind } = found.receiver.track;
+    const isMain = found === transceivers.find(({ receiver }) => receiver.track.kind === kind);
+    return isMain ? this.#pinned : this.#voices.get(mid);
+  }
+
   /** The server's name for the present connection. */
   get subscriberId(): string | undefined {
     return this.replied('subscriberId');
@@ -191,11 +217,12 @@ export class View extends Connection<ViewOptions> {
     const { pinnedSourceId, excludedSourceIds, multiplexedAudioTracks, layer } = options;
     const { forcePlayoutDelay, customKeys, events } = options;
     const abr = abrOf(options);
+    this.#pinned = pinnedSourceId || null;
     this.#hearsActive = !events || events.includes('active');
     const data = {
       sdp,
       streamId: streamName ?? this.#streamName,
-      events: Array.isArray(events) ? events : EVENTS,
+      events: Array.isArray(events) ? events : VIEW_EVENTS,
       ...(pinnedSourceId ? { pinnedSourceId } : {}),
       ...(excludedSourceIds ? { excludedSourceIds } : {}),
       ...(multiplexedAudioTracks ? { vad: true } : {}),
@@ -235,7 +262,11 @@ export class View extends Connection<ViewOptions> {
     });
   }
 
-  protected override closing(): void {}
+  protected override closing(peer: Peer): void {
+    const heard = [...this.#voices.keys()];
+    this.#voices.clear();
+    for (const mediaId of heard) this.#emitVoice(peer, mediaId, undefined);
+  }
 
   protected override tracked(event: RTCTrackEvent): void {
     if (this.#withheld) this.#withheld.push(event);
@@ -245,7 +276,11 @@ export class View extends Connection<ViewOptions> {
   protected override signalled(event: BroadcastEvent): void {
     this.#wishes.heard(event);
     if (event.name === 'active') this.#openGate();
+    const voice = vadOf(event);
+    if (voice?.sourceId === undefined) this.#voices.delete(voice?.mediaId ?? '');
+    else this.#voices.set(voice.mediaId, voice.sourceId);
     this.emit('broadcastEvent', event);
+    if (voice) this.#emitVoice(this.webRTCPeer, voice.mediaId, voice.sourceId);
     if (event.name === 'active' || event.name === 'updated') this.#replay();
   }
 
@@ -285,6 +320,12 @@ export class View extends Connection<ViewOptions> {
       this.#elementIsFed = true;
     }
     this.emit('track', event);
+  }
+
+  #emitVoice(peer: Peer | null, mediaId: string, sourceId: string | null | undefined): void {
+    const transceivers = peer?.getTransceivers() ?? [];
+    const track = transceivers.find(({ mid }) => mid === mediaId)?.receiver.track;
+    this.emit('vad', { mediaId, sourceId, track });
   }
 
   /** Asks again for what was asked for before the connection was lost, as far as it is live. */

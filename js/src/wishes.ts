@@ -93,6 +93,12 @@ export class Wishes {
     }
   }
 
+  /** What a track was asked to show on this connection; `nothing`: nothing; `undefined`: the server's default. */
+  shown(mid: string): { sourceId: string | null } | 'nothing' | undefined {
+    const wish = this.#unsaid.has(mid) ? undefined : this.#wishes.get(mid);
+    return wish?.name === 'show' ? { sourceId: wish.sourceId } : wish?.name;
+  }
+
   /** The connection is gone and another one begins. */
   outlive(): void {
     this.isReady = false;

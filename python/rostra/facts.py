@@ -4,12 +4,17 @@ import asyncio
 from typing import Final
 
 from rostra.model import reporting
+from rostra.model.effects import Speaking, Vad
+from rostra.model.ids import SourceId
 from rostra.model.media import (
     BindSlot,
+    GroupId,
     Inspected,
     Mid,
     ShownLayer,
     SlotLayer,
+    SlotVoice,
+    Speakers,
     TrackId,
     TrackLayers,
     TransportId,
@@ -63,6 +68,62 @@ class Reports:
         for track in self._owned.pop(transport, ()):
             del self.owners[track]
             self.tracks.pop(track, None)
+
+
+class Voices:
+    """Who is heard where, as viewers were told, and who speaks, for as long as those are there whom it is about."""
+
+    def __init__(self) -> None:
+        self._sources: Final[dict[TrackId, SourceId | None]] = {}
+        self._owned: Final[dict[TransportId, tuple[TrackId, ...]]] = {}
+        self._played: Final[dict[TransportId, dict[Mid, SourceId | None]]] = {}
+        self._speaking: Final[dict[GroupId, Speaking]] = {}
+
+    def own(self, transport: TransportId, source: SourceId | None, tracks: tuple[TrackId, ...]) -> None:
+        """A publisher came."""
+        self._owned[transport] = tracks
+        self._sources.update(dict.fromkeys(tracks, source))
+
+    def play(self, event: SlotVoice) -> Vad | None:
+        """A slot plays another track: what that changes for its viewer, if anything.
+
+        Another feed of the same source changes nothing. Of a track that ended meanwhile there will be more news.
+        """
+        played = self._played.setdefault(event.transport, {})
+        if event.track is None:
+            if event.mid not in played:
+                return None
+            del played[event.mid]
+            return Vad(event.mid, None, heard=False)
+        if event.track not in self._sources:
+            return None
+        source = self._sources[event.track]
+        if event.mid in played and played[event.mid] == source:
+            return None
+        played[event.mid] = source
+        return Vad(event.mid, source)
+
+    def speak(self, event: Speakers) -> Speaking:
+        """Who speaks now. Tracks that ended meanwhile are silent."""
+        known = [one for one in event.speakers if one.track in self._sources]
+        speaking = Speaking(tuple((self._sources[one.track], -one.level) for one in known))
+        self._speaking[event.group] = speaking
+        return speaking
+
+    def speaking(self, group: GroupId) -> Speaking | None:
+        """Who speaks, if somebody does."""
+        latest = self._speaking.get(group)
+        return latest if latest is not None and latest.speakers else None
+
+    def forget(self, transport: TransportId) -> None:
+        """A publisher or viewer left."""
+        self._played.pop(transport, None)
+        for track in self._owned.pop(transport, ()):
+            del self._sources[track]
+
+    def end(self, group: GroupId) -> None:
+        """A stream ended."""
+        self._speaking.pop(group, None)
 
 
 class Inspections:

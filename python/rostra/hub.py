@@ -11,36 +11,51 @@ import itertools
 import secrets
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, assert_never
 
 import structlog
 
-from rostra.facts import Inspections, Reports
+from rostra.facts import Inspections, Reports, Voices
 from rostra.media.engine import Engine, Overloaded
-from rostra.model import diagnosis, lifecycle, publishing, reporting, viewing
+from rostra.model import diagnosis, lifecycle, publishing, reporting, viewing, voices
 from rostra.model.bandwidth import DEFAULT_MAX_BPS, BandwidthWish
 from rostra.model.description import SessionDescription
-from rostra.model.effects import Effect, HangUp, Send, SignalEvent, SourceEnded, SourceStarted, StartTimer
+from rostra.model.effects import (
+    Effect,
+    HangUp,
+    Send,
+    SignalEvent,
+    SourceEnded,
+    SourceStarted,
+    Speaking,
+    StartTimer,
+)
 from rostra.model.ids import AccountId, SourceId, StreamKey, StreamName
 from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
     AddSlot,
+    AddVoice,
     BindSlot,
     CloseTransport,
     Codec,
     Command,
     Event,
+    GroupId,
     Inspect,
     Inspected,
+    Listen,
     MediaStats,
     Mid,
     OpenTransport,
     PlayoutDelay,
     Rejected,
+    RemoveVoice,
     SlotBound,
     SlotLayer,
+    SlotVoice,
+    Speakers,
     TrackId,
     TrackLayers,
     TrackStarted,
@@ -63,7 +78,8 @@ _CHUNK: Final = 128
 """Commands of one attempt, far less than the media plane's queue."""
 _REPORT_MS: Final = 1000
 """How often viewers hear of layers while nothing starts or stops."""
-_NOWHERE: Final = Stream(StreamKey(AccountId(""), StreamName("")))
+_NO_GROUP: Final = GroupId(0)
+_NOWHERE: Final = Stream(StreamKey(AccountId(""), StreamName("")), _NO_GROUP)
 """The stream of transports that have left, or never were."""
 
 log = structlog.get_logger("rostra.hub")
@@ -116,6 +132,10 @@ class Hub:
         self._unreported: Final[set[StreamKey]] = set()
         self._transports: Final = itertools.count(1)
         self._tracks: Final = itertools.count(1)
+        self._keys: Final = itertools.count(1)
+        self._groups: Final = itertools.count(1)
+        self._grouped: Final[dict[GroupId, StreamKey]] = {}
+        self._voices: Final = Voices()
         self._names: Final[dict[TransportId, tuple[str, str]]] = {}
         self._named: Final[dict[str, TransportId]] = {}
         self._inspections: Final = Inspections()
@@ -163,7 +183,11 @@ class Hub:
 
     def stream(self, key: StreamKey) -> Stream:
         """The stream as it is now; an empty one where nobody publishes or watches."""
-        return self._streams.get(key, Stream(key))
+        return self._streams.get(key, Stream(key, _NO_GROUP))
+
+    def _joined(self, key: StreamKey) -> Stream:
+        """The stream that somebody comes to."""
+        return self._streams.get(key) or Stream(key, GroupId(next(self._groups)))
 
     # --- Requests -----------------------------------------------------------------------------------------------
 
@@ -190,8 +214,10 @@ class Hub:
         answer = answer_publish(offer, codec=codec, identity=self._identity(transport), tracks=tracks)
         is_public = not grant.subscribe_requires_auth
         cmd = publishing.Publish(transport, answer.spec, source, priority, events, grant.multisource, is_public)
-        self._open(transport, peer, publishing.publish(self.stream(grant.stream), cmd))
-        self._reports.own(transport, tuple(track.track_id for track in answer.tracks))
+        self._open(transport, peer, publishing.publish(self._joined(grant.stream), cmd, self._keys))
+        own = tuple(track.track_id for track in answer.tracks)
+        self._reports.own(transport, own)
+        self._voices.own(transport, source, own)
         log.info("feed opened", stream=str(grant.stream), source=source, transport=transport, codec=codec.value)
         return Opened(transport, answer.description, self._named_anew(transport))
 
@@ -204,10 +230,12 @@ class Hub:
         pinned: SourceId | None,
         events: frozenset[str],
         layer: LayerWish = AUTOMATIC,
+        vad: bool = False,
+        excluded: frozenset[SourceId | None] = frozenset(),
         bandwidth: BandwidthWish | None = None,
         playout_delay: PlayoutDelay | None = None,
     ) -> Opened:
-        """Let a viewer in. ``layer``: of the main picture.
+        """Let a viewer in. ``layer``: of the main picture. ``vad``, ``excluded``: of ``viewing.View``.
 
         Raises:
             Refused: the model said no.
@@ -218,8 +246,8 @@ class Hub:
         answer = answer_view(offer, identity=self._identity(transport), ssrcs=_random_ssrcs())
         share = (bandwidth or BandwidthWish()).spec(self._viewer_max_bps)
         spec = replace(answer.spec, bandwidth=share, playout_delay=playout_delay)
-        cmd = viewing.View(transport, spec, answer.main, answer.templates, pinned, events, layer)
-        self._open(transport, peer, viewing.view(self.stream(grant.stream), cmd))
+        cmd = viewing.View(transport, spec, answer.main, answer.templates, pinned, events, layer, vad, excluded)
+        self._open(transport, peer, viewing.view(self._joined(grant.stream), cmd, self._keys))
         log.info("viewer opened", stream=str(grant.stream), transport=transport, slots=len(answer.slots))
         return Opened(transport, answer.description, self._named_anew(transport))
 
@@ -227,6 +255,7 @@ class Hub:
         """Tell a new publisher or viewer what there is to know, after its answer."""
         self._event(transport, lambda stream: viewing.announce(stream, transport))
         self._event(transport, lambda stream: publishing.announce(stream, transport))
+        self._tell_speaking(transport)
 
     def project(self, cmd: viewing.Project) -> None:
         """Attach tracks to slots.
@@ -315,6 +344,13 @@ class Hub:
                 if event.transport in self._places:
                     self._reports.show(event)
                 return
+            case SlotVoice():
+                self._tell_voice(event)
+                return
+            case Speakers(group=group):
+                if (stream := self._streams.get(self._grouped.get(group, _NOWHERE.key))) is not None:
+                    self._perform_all(voices.tell_speaking(stream, self._voices.speak(event)))
+                return
             case Inspected():
                 self._inspections.answer(event)
                 return
@@ -332,7 +368,8 @@ class Hub:
                 log.debug(type(event).__name__, transport=event.transport)
             case _:
                 assert_never(event)
-        self._event(event.transport, lambda stream: lifecycle.on_media(stream, event))
+        if (transport := event.transport) is not None:
+            self._event(transport, lambda stream: lifecycle.on_media(stream, event))
 
     # --- Layers -------------------------------------------------------------------------------------------------
 
@@ -372,8 +409,25 @@ class Hub:
 
     def _send_layers(self, key: StreamKey, tracks: set[TrackId] | None) -> None:
         if (stream := self._streams.get(key)) is not None:
-            for effect in reporting.layers(stream, self._reports.tracks, self._reports.shown, of=tracks):
-                self._perform(effect)
+            self._perform_all(reporting.layers(stream, self._reports.tracks, self._reports.shown, of=tracks))
+
+    # --- Voices -------------------------------------------------------------------------------------------------
+
+    def _tell_voice(self, event: SlotVoice) -> None:
+        stream = self._streams.get(self._places.get(event.transport, _NOWHERE.key), _NOWHERE)
+        viewer = stream.viewers.get(event.transport)
+        if viewer is None or not (event.track is None or voices.may_play(viewer, event.mid)):
+            return
+        if (news := self._voices.play(event)) is not None:
+            self._perform(Send((event.transport,), news))
+
+    def _tell_speaking(self, transport: TransportId) -> None:
+        """Who comes while others speak hears of them at once."""
+        stream = self._streams.get(self._places.get(transport, _NOWHERE.key), _NOWHERE)
+        latest = self._voices.speaking(stream.group)
+        party = stream.viewers.get(transport) or stream.feed(transport)
+        if latest is not None and party is not None and Speaking.name in party.events:
+            self._perform(Send((transport,), latest))
 
     # --- Carrying out -------------------------------------------------------------------------------------------
 
@@ -401,9 +455,15 @@ class Hub:
         key = decision.stream.key
         if decision.stream.is_empty:
             self._streams.pop(key, None)
+            self._grouped.pop(decision.stream.group, None)
+            self._voices.end(decision.stream.group)
         else:
             self._streams[key] = decision.stream
-        for effect in decision.effects:
+            self._grouped[decision.stream.group] = key
+        self._perform_all(decision.effects)
+
+    def _perform_all(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
             self._perform(effect)
 
     def _perform(self, effect: Effect) -> None:
@@ -426,7 +486,7 @@ class Hub:
                 log.info("source ended", stream=str(key), source=source)
             case BindSlot() | UnbindSlot():
                 self._reports.order(effect)  # the media plane has it
-            case OpenTransport() | AddSlot() | Inspect():
+            case OpenTransport() | AddSlot() | Inspect() | AddVoice() | RemoveVoice() | Listen():
                 pass  # the media plane has it
             case _:
                 assert_never(effect)
@@ -434,6 +494,7 @@ class Hub:
     def _forget(self, transport: TransportId) -> None:
         self._places.pop(transport, None)
         self._reports.forget(transport)
+        self._voices.forget(transport)
         for name in self._names.pop(transport, ()):
             del self._named[name]
 

@@ -12,6 +12,7 @@ from rostra.media.engine import Engine, Overloaded
 from rostra.media.fake import FakeEngine
 from rostra.model.media import (
     AddSlot,
+    AddVoice,
     BandwidthSpec,
     BindSlot,
     CloseReason,
@@ -22,10 +23,12 @@ from rostra.model.media import (
     EncodingSpec,
     Event,
     Fingerprint,
+    GroupId,
     Inspect,
     Inspected,
     Kind,
     LayerChoice,
+    Listen,
     MediaStats,
     Mid,
     OpenTransport,
@@ -34,8 +37,13 @@ from rostra.model.media import (
     ReceiveSpec,
     RefusalCode,
     Rejected,
+    RemoveVoice,
     SlotReport,
     SlotSpec,
+    SlotVoice,
+    SourceKey,
+    Speaker,
+    Speakers,
     Strategy,
     TrackId,
     TransportClosed,
@@ -50,6 +58,7 @@ PUBLISHER, VIEWER, STRANGER, MARK = TransportId(1), TransportId(2), TransportId(
 VIDEO_TRACK, AUDIO_TRACK = TrackId(11), TrackId(12)
 VIDEO_MID, AUDIO_MID = Mid("0"), Mid("1")
 VP8 = CodecSpec(96, Codec.VP8, 97)
+GROUP, ALICE, BOB = GroupId(5), SourceKey(51), SourceKey(52)
 
 
 def open_native() -> Engine:
@@ -203,6 +212,9 @@ REFUSED: dict[str, tuple[Command, RefusalCode]] = {
     "bind without track": (BindSlot(VIEWER, VIDEO_MID, TrackId(99)), RefusalCode.UNKNOWN_TRACK),
     "bind to the other kind": (BindSlot(VIEWER, AUDIO_MID, VIDEO_TRACK), RefusalCode.KIND_MISMATCH),
     "bind without codec": (BindSlot(VIEWER, Mid("2"), VIDEO_TRACK), RefusalCode.CODEC_NOT_NEGOTIATED),
+    "voice of no track": (AddVoice(GROUP, TrackId(99), ALICE), RefusalCode.UNKNOWN_TRACK),
+    "voice of a picture": (AddVoice(GROUP, VIDEO_TRACK, ALICE), RefusalCode.KIND_MISMATCH),
+    "listening for nobody": (Listen(STRANGER, GROUP, (AUDIO_MID,)), RefusalCode.UNKNOWN_TRANSPORT),
     "unbind for nobody": (UnbindSlot(STRANGER, VIDEO_MID), RefusalCode.UNKNOWN_TRANSPORT),
     "unbind without slot": (UnbindSlot(VIEWER, Mid("9")), RefusalCode.UNKNOWN_SLOT),
 }
@@ -212,7 +224,8 @@ REFUSED: dict[str, tuple[Command, RefusalCode]] = {
 def test_what_is_wrong_is_rejected_with_its_code(engine: Engine, case: str) -> None:
     command, code = REFUSED[case]
     mid = command.slot.mid if isinstance(command, AddSlot) else getattr(command, "mid", None)
-    assert told(engine, publisher(), viewer(), command) == [Rejected(command.transport, mid, code)]
+    transport = getattr(command, "transport", None)
+    assert told(engine, publisher(), viewer(), command) == [Rejected(transport, mid, code)]
 
 
 def test_a_transport_that_was_refused_does_not_end(engine: Engine) -> None:
@@ -276,6 +289,50 @@ def test_who_asks_how_a_transport_does_is_answered_whether_it_is_there_or_not(en
     }
 
 
+LISTENING: dict[str, tuple[tuple[str, ...], str, RefusalCode]] = {
+    "slot that is not there": (("1", "9"), "9", RefusalCode.UNKNOWN_SLOT),
+    "slot for pictures": (("1", "0"), "0", RefusalCode.KIND_MISMATCH),
+    "slot twice": (("7", "1", "7"), "7", RefusalCode.DUPLICATE),
+}
+
+
+@pytest.mark.parametrize("case", LISTENING)
+def test_listening_on_wrong_slots_is_rejected_and_names_the_slot(engine: Engine, case: str) -> None:
+    mids, named, code = LISTENING[case]
+    listen = Listen(VIEWER, GROUP, tuple(map(Mid, mids)))
+    events = told(engine, viewer(), AddSlot(VIEWER, slot_spec("7", Kind.AUDIO)), listen)
+    assert events == [Rejected(VIEWER, Mid(named), code)]
+
+
+def test_a_track_is_a_voice_of_one_source_in_one_group(engine: Engine) -> None:
+    add = AddVoice(GROUP, AUDIO_TRACK, ALICE)
+    twice = Rejected(None, None, RefusalCode.DUPLICATE)
+    assert told(engine, publisher(), add, add) == []
+    assert told(engine, AddVoice(GROUP, AUDIO_TRACK, BOB)) == [twice]
+    assert told(engine, AddVoice(GroupId(6), AUDIO_TRACK, ALICE)) == [twice]
+    assert told(engine, RemoveVoice(AUDIO_TRACK), AddVoice(GroupId(6), AUDIO_TRACK, BOB)) == []
+
+
+def test_a_voice_leaves_with_its_track(engine: Engine) -> None:
+    add = AddVoice(GROUP, AUDIO_TRACK, ALICE)
+    assert told(engine, publisher(), add, CloseTransport(PUBLISHER), add) == [
+        TransportClosed(PUBLISHER, CloseReason.CLOSED),
+        Rejected(None, None, RefusalCode.UNKNOWN_TRACK),
+    ]
+
+
+def test_removing_nobody_and_listening_to_nobody_are_no_errors(engine: Engine) -> None:
+    listen, mute = Listen(VIEWER, GROUP, (AUDIO_MID,), frozenset({ALICE})), Listen(VIEWER, GROUP, ())
+    commands = RemoveVoice(AUDIO_TRACK), RemoveVoice(TrackId(99)), listen, listen, mute, mute
+    assert told(engine, publisher(), viewer(), *commands) == []
+
+
+def test_a_slot_may_go_into_a_pool_and_out_again(engine: Engine) -> None:
+    add, listen = AddVoice(GROUP, AUDIO_TRACK, ALICE), Listen(VIEWER, GROUP, (AUDIO_MID,))
+    bind, unbind = BindSlot(VIEWER, AUDIO_MID, AUDIO_TRACK), UnbindSlot(VIEWER, AUDIO_MID)
+    assert told(engine, publisher(), viewer(), bind, listen, add, bind, listen, unbind, unbind, listen) == []
+
+
 def test_closing_ends_every_transport_and_takes_no_more_commands(engine: Engine) -> None:
     assert told(engine, publisher(), viewer()) == []
     engine.close()
@@ -293,3 +350,60 @@ def test_the_memory_engine_takes_all_or_nothing() -> None:
     assert engine.transports() == set()
     engine.submit(publisher())
     assert engine.transports() == {PUBLISHER}
+
+
+def a_stage(*sources: int) -> FakeEngine:
+    """Publishers of one voice each, all of them started, and a viewer with two slots for voices."""
+    engine = FakeEngine()
+    for number in sources:
+        transport, track = TransportId(number), TrackId(number)
+        receive = (ReceiveSpec(AUDIO_MID, track, Kind.AUDIO, AUDIO_CODECS),)
+        engine.submit(OpenTransport(transport, transport_spec(number, receive=receive)))
+        engine.submit(AddVoice(GROUP, track, SourceKey(number)))
+        engine.start(track)
+    slots = tuple(slot_spec(mid, Kind.AUDIO) for mid in ("1", "2", "3"))
+    engine.submit(OpenTransport(VIEWER, transport_spec(VIEWER, slots=slots)))
+    engine.drain()
+    return engine
+
+
+def played(mid: str, track: int | None) -> SlotVoice:
+    return SlotVoice(VIEWER, Mid(mid), TrackId(track) if track is not None else None)
+
+
+TWO_SLOTS = Mid("2"), Mid("3")
+
+
+def test_in_memory_all_candidates_are_played_where_there_is_room() -> None:
+    engine = a_stage(11, 12, 13)
+    engine.submit(Listen(VIEWER, GROUP, TWO_SLOTS, frozenset({SourceKey(12)})))
+    assert engine.drain() == [played("2", 11), played("3", 13)]
+    engine.submit(CloseTransport(TransportId(11)))
+    assert engine.drain() == [played("2", None), TransportClosed(TransportId(11), CloseReason.CLOSED)]
+    engine.submit(Listen(VIEWER, GROUP, TWO_SLOTS))
+    assert engine.drain() == [played("2", 12)]
+
+
+def test_in_memory_who_speaks_is_played_and_keeps_its_slot() -> None:
+    engine = a_stage(11, 12, 13)
+    engine.submit(Listen(VIEWER, GROUP, TWO_SLOTS))
+    assert engine.drain() == []
+    one, two, three = (Speaker(TrackId(track), 30) for track in (11, 12, 13))
+    engine.speak(GROUP, one)
+    engine.speak(GROUP, two, one)
+    engine.speak(GROUP, two, one)
+    assert engine.drain() == [played("2", 11), Speakers(GROUP, (one,)), played("3", 12), Speakers(GROUP, (two, one))]
+    engine.speak(GROUP)
+    engine.speak(GROUP, three, two)
+    assert engine.drain() == [Speakers(GROUP, ()), played("2", 13), Speakers(GROUP, (three, two))]
+
+
+def test_in_memory_a_slot_that_leaves_its_pool_is_emptied() -> None:
+    engine = a_stage(11, 12)
+    engine.submit(Listen(VIEWER, GROUP, TWO_SLOTS))
+    engine.drain()
+    engine.submit(BindSlot(VIEWER, Mid("2"), TrackId(12)))
+    assert (engine.pool(VIEWER), engine.slots(VIEWER)[Mid("2")]) == ((Mid("3"),), TrackId(12))
+    assert [event for event in engine.drain() if isinstance(event, SlotVoice)] == [played("2", None)]
+    engine.submit(Listen(VIEWER, GROUP, ()))
+    assert (engine.pool(VIEWER), engine.drain()) == ((), [played("3", None)])

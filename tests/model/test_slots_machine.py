@@ -15,7 +15,7 @@ from rostra.hub import Hub
 from rostra.media.engine import Overloaded
 from rostra.media.fake import FakeEngine
 from rostra.model.description import SessionDescription
-from rostra.model.effects import SignalEvent
+from rostra.model.effects import SignalEvent, Vad
 from rostra.model.ids import ServerId, SourceId
 from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
@@ -23,9 +23,11 @@ from rostra.model.media import (
     EncodingReport,
     Kind,
     LayerChoice,
+    Listen,
     Mid,
     Priority,
     ShownLayer,
+    Speaker,
     TrackId,
     TransportId,
 )
@@ -38,9 +40,12 @@ OFFERS = Path(__file__).parent.parent / "data" / "offers"
 PUBLISH = sdp.parse((OFFERS / "chromium-publish.sdp").read_text())
 PUBLISH_RIDS = sdp.parse((OFFERS / "chromium-publish-simulcast.sdp").read_text())
 PUBLISH_SIM = sdp.parse((OFFERS / "sdk-publish-sim.sdp").read_text())
-LISTENING = ALL_EVENTS | {"layers"}
+LISTENING = ALL_EVENTS | {"layers", "vad"}
 VIEW = sdp.parse((OFFERS / "chromium-view.sdp").read_text())
+VIEW_VOICES = sdp.parse((OFFERS / "chromium-view-multiplexed.sdp").read_text())
+POOL = (Mid("2"), Mid("3"))
 SOURCES = [None, SourceId("a")]
+NAMES = [None, SourceId("a"), SourceId("nobody")]
 PUBLISHING = PublishGrant(KEY, ServerId("0" * 32), multisource=True, subscribe_requires_auth=False)
 VIEWING = SubscribeGrant(KEY, ServerId("0" * 32))
 
@@ -53,6 +58,20 @@ class Silent:
 
     def hang_up(self) -> None:
         pass
+
+
+class Listener(Silent):
+    """A socket that remembers whose voice it was told last of each line."""
+
+    def __init__(self) -> None:
+        self.voices: dict[Mid, SourceId | None] = {}
+
+    def tell(self, event: SignalEvent) -> None:
+        if isinstance(event, Vad):
+            assert event.heard or event.mid in self.voices
+            self.voices.pop(event.mid, None)
+            if event.heard:
+                self.voices[event.mid] = event.source
 
 
 @dataclass
@@ -92,6 +111,8 @@ class Slots(RuleBasedStateMachine):
         self.feeds: dict[TransportId, Feed] = {}
         self.intents: dict[TransportId, dict[str, Intent]] = {}
         self.pinned: dict[TransportId, SourceId | None] = {}
+        self.excluded: dict[TransportId, frozenset[SourceId | None]] = {}
+        self.ears: dict[TransportId, Listener] = {}
         self.has_news = False
 
     def pick(self, ids: list[TransportId], number: int) -> TransportId:
@@ -105,7 +126,7 @@ class Slots(RuleBasedStateMachine):
 
     @initialize(pinned=st.sampled_from(SOURCES))
     def somebody_watches(self, pinned: SourceId | None) -> None:
-        self.view(pinned, AUTOMATIC)
+        self.view(pinned, AUTOMATIC, vad=False, excluded=frozenset())
 
     # --- Publishers ---------------------------------------------------------------------------------------------
 
@@ -154,9 +175,27 @@ class Slots(RuleBasedStateMachine):
 
     # --- Viewers ------------------------------------------------------------------------------------------------
 
-    @rule(pinned=st.sampled_from(SOURCES), layer=LAYERS)
-    def view(self, pinned: SourceId | None, layer: LayerWish) -> None:
-        opened = self.hub.view(VIEWING, VIEW, Silent(), pinned=pinned, events=LISTENING, layer=layer)
+    @rule(
+        pinned=st.sampled_from(SOURCES),
+        layer=LAYERS,
+        vad=st.booleans(),
+        excluded=st.frozensets(st.sampled_from(NAMES), max_size=2),
+    )
+    def view(self, pinned: SourceId | None, layer: LayerWish, vad: bool, excluded: frozenset[SourceId | None]) -> None:
+        ear = Listener()
+        opened = self.hub.view(
+            VIEWING,
+            VIEW_VOICES if vad else VIEW,
+            ear,
+            pinned=pinned,
+            events=LISTENING,
+            layer=layer,
+            vad=vad,
+            excluded=excluded,
+        )
+        self.ears[opened.transport] = ear
+        if vad:
+            self.excluded[opened.transport] = excluded
         self.hub.announce(opened.transport)
         self.intents[opened.transport] = {"0": Intent(pinned, "video", layer), "1": Intent(pinned, "audio")}
         self.pinned[opened.transport] = pinned
@@ -195,6 +234,14 @@ class Slots(RuleBasedStateMachine):
         self.hub.unproject(transport, (Mid(mid),))
         self.intents[transport].pop(mid, None)
 
+    @precondition(lambda self: self.feeds)
+    @rule(numbers=st.lists(st.integers(0, 99), max_size=3), late=st.booleans())
+    def speak(self, numbers: list[int], late: bool) -> None:
+        feeds = dict.fromkeys(self.pick(list(self.feeds), number) for number in numbers)
+        speakers = [Speaker(self.feeds[feed].tracks["audio"], 20 + place) for place, feed in enumerate(feeds)]
+        self.engine.speak(self.hub.stream(KEY).group, *speakers)
+        self.news(late)
+
     # --- Both ---------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.feeds or self.intents)
@@ -215,6 +262,8 @@ class Slots(RuleBasedStateMachine):
         assert transport not in self.engine.transports()
         self.feeds.pop(transport, None)
         self.intents.pop(transport, None)
+        self.excluded.pop(transport, None)
+        self.ears.pop(transport, None)
 
     @precondition(lambda self: self.feeds)
     @rule(number=st.integers(0, 99), kind=st.sampled_from(["audio", "video"]))
@@ -277,14 +326,18 @@ class Slots(RuleBasedStateMachine):
         viewers = self.hub.stream(KEY).viewers
         assert set(viewers) == set(self.intents)
         for transport, viewer in viewers.items():
-            assert {mid: slot.bound for mid, slot in viewer.slots.items()} == self.engine.slots(transport)
+            pool = self.engine.pool(transport)
+            shown = {mid: track for mid, track in self.engine.slots(transport).items() if mid not in pool}
+            assert {mid: slot.bound for mid, slot in viewer.slots.items() if mid not in pool} == shown
+            assert all(viewer.slots[mid].bound is None for mid in pool)
 
     @invariant()
     def every_intent_is_met_by_the_best_feed(self) -> None:
         if self.has_news:
             return
         for viewer, intents in self.intents.items():
-            shown = self.engine.slots(viewer)
+            pool = self.engine.pool(viewer)
+            shown = {mid: track for mid, track in self.engine.slots(viewer).items() if mid not in pool}
             for mid, intent in intents.items():
                 candidates = [
                     ((not feed.is_stalled, feed.priority is not None, feed.priority or 0, transport), feed)
@@ -311,6 +364,51 @@ class Slots(RuleBasedStateMachine):
         if {"0": "video", "1": "audio"}.get(mid) == intent.kind and intent.source == self.pinned[viewer]:
             return Priority.MAIN
         return Priority.PROMOTED if intent.promote else Priority.NORMAL
+
+    @invariant()
+    def pools_have_the_lines_that_nothing_is_projected_onto(self) -> None:
+        if self.has_news:
+            return
+        for viewer, excluded in self.excluded.items():
+            orders = [one for one in self.engine.commands if isinstance(one, Listen) and one.transport == viewer]
+            intents = self.intents[viewer]
+            assert orders[-1].mids == self.engine.pool(viewer) == tuple(mid for mid in POOL if mid not in intents)
+            own = {intent.source for intent in intents.values() if intent.kind == "audio"}
+            silent = {self.pinned[viewer]} if "1" not in intents else set()
+            keys = self.hub.stream(KEY).keys
+            assert orders[-1].excluded == {keys[name] for name in own | silent | excluded}
+        for viewer in set(self.intents) - set(self.excluded):
+            assert self.engine.pool(viewer) == ()
+
+    @invariant()
+    def the_winner_of_each_source_is_a_candidate(self) -> None:
+        if self.has_news:
+            return
+        stream = self.hub.stream(KEY)
+        best: dict[SourceId | None, tuple[tuple[bool, bool, int, int], TrackId]] = {}
+        for transport, feed in self.feeds.items():
+            rank = (not feed.is_stalled, feed.priority is not None, feed.priority or 0, transport)
+            if self.engine.is_live(feed.tracks["audio"]):
+                best[feed.source] = max(
+                    best.get(feed.source, (rank, feed.tracks["audio"])), (rank, feed.tracks["audio"])
+                )
+        expected = {track: stream.keys[source] for source, (_, track) in best.items()} if stream.voiced else {}
+        assert self.engine.voices(stream.group) == expected
+
+    @invariant()
+    def what_is_told_is_what_is_played(self) -> None:
+        if self.has_news or self.engine.has_news:
+            return
+        sources = {feed.tracks["audio"]: feed.source for feed in self.feeds.values()}
+        for viewer, ear in self.ears.items():
+            pool, slots = self.engine.pool(viewer), self.engine.slots(viewer)
+            played = {mid: track for mid, track in slots.items() if mid in pool and track is not None}
+            assert ear.voices == {mid: sources[track] for mid, track in played.items()}
+            # Nobody is heard twice, nor whom the viewer does not want to hear.
+            own = {intent.source for intent in self.intents[viewer].values() if intent.kind == "audio"}
+            away = own | self.excluded.get(viewer, frozenset())
+            assert not away & set(ear.voices.values())
+            assert len(set(ear.voices.values())) == len(ear.voices)
 
     @invariant()
     def reports_are_kept_of_the_living_alone(self) -> None:

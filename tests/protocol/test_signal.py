@@ -8,10 +8,20 @@ from hypothesis import strategies as st
 from tests.scene import KEY, show, source
 
 from rostra.model.bandwidth import BandwidthWish
-from rostra.model.effects import Active, AnnouncedTrack, Inactive, Stopped, Unwatched, ViewerCount, Watched
+from rostra.model.effects import (
+    Active,
+    AnnouncedTrack,
+    Inactive,
+    Speaking,
+    Stopped,
+    Unwatched,
+    Vad,
+    ViewerCount,
+    Watched,
+)
 from rostra.model.ids import TrackName
 from rostra.model.layers import AUTOMATIC, LayerWish
-from rostra.model.media import Codec, Kind, PlayoutDelay, Strategy
+from rostra.model.media import Codec, Kind, Mid, PlayoutDelay, Strategy
 from rostra.model.viewing import DEFAULT_EVENTS
 from rostra.protocol import signal
 
@@ -91,6 +101,25 @@ def test_an_initial_bitrate_within_metadata_is_understood() -> None:
 def test_limits_beside_the_layer_hold_where_the_layer_says_nothing() -> None:
     assert viewed(maxWidth=640, maxHeight=0).wanted_layer() == LayerWish(max_width=640)
     assert viewed(maxWidth=640, layer={"maxWidth": 320}).wanted_layer() == LayerWish(max_width=320)
+
+
+def test_a_view_says_whose_voices_it_wants() -> None:
+    plain = viewed()
+    assert (plain.wants_voices(), plain.excluded()) == (False, frozenset())
+    assert viewed(vad=None, excludedSourceIds=None).excluded() == frozenset()
+    full = viewed(vad=True, excludedSourceIds=["me", "my phone", "me"])
+    assert (full.wants_voices(), full.excluded()) == (True, {"me", "my phone"})
+    assert viewed(excludedSourceIds=["", None]).excluded() == {None}
+    with pytest.raises(signal.FieldError, match="Invalid vad"):
+        viewed(vad="perhaps").wants_voices()
+    with pytest.raises(signal.FieldError, match="Invalid sourceId"):
+        viewed(excludedSourceIds=["x" * 129]).excluded()
+
+
+@pytest.mark.parametrize("excluded", ["me", [1], ["x"] * 257])
+def test_a_view_that_excludes_what_cannot_be_is_refused(excluded: object) -> None:
+    with pytest.raises(signal.SignalError, match="Invalid view"):
+        viewed(excludedSourceIds=excluded)
 
 
 def test_project_takes_lines_as_numbers_as_text_and_not_at_all() -> None:
@@ -181,6 +210,16 @@ def test_a_command_is_decoded_or_refused_with_its_number(name: str, data: dict[s
         (ViewerCount(KEY, 42), "viewercount", {"viewercount": 42}),
         (Watched(KEY), "active", {"streamId": "acc123/demo"}),
         (Unwatched(KEY), "inactive", {"streamId": "acc123/demo"}),
+        (Vad(Mid("2"), source("alice")), "vad", {"mediaId": "2", "sourceId": "alice"}),
+        (Vad(Mid("2"), None, heard=False), "vad", {"mediaId": "2", "sourceId": None}),
+        # Nobody but the main source has no name, and clients of old take null for nobody.
+        (Vad(Mid("2"), None), "vad", {"mediaId": "2", "sourceId": None, "main": True}),
+        (
+            Speaking(((source("alice"), -23), (None, -40))),
+            "speakers",
+            {"speakers": [{"sourceId": "alice", "level": -23}, {"sourceId": None, "level": -40}]},
+        ),
+        (Speaking(()), "speakers", {"speakers": []}),
     ],
 )
 def test_events_have_an_object_for_data(event: signal.SignalEvent, name: str, data: dict[str, object]) -> None:

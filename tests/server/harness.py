@@ -22,6 +22,7 @@ from rostra.store import Store
 OFFERS = Path(__file__).parent.parent / "data" / "offers"
 PUBLISH_OFFER = (OFFERS / "chromium-publish.sdp").read_text()
 VIEW_OFFER = (OFFERS / "chromium-view.sdp").read_text()
+LISTEN_OFFER = (OFFERS / "chromium-view-multiplexed.sdp").read_text()
 TIMEOUT_S = 10
 ALL = ["active", "inactive", "stopped", "viewercount"]
 

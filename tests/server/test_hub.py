@@ -10,7 +10,7 @@ from rostra.hub import Hub
 from rostra.media.engine import Overloaded
 from rostra.media.fake import FakeEngine
 from rostra.model.bandwidth import BandwidthWish
-from rostra.model.effects import Active, Inactive, Layers, SignalEvent, Stopped, ViewerCount
+from rostra.model.effects import Active, Inactive, Layers, SignalEvent, Speaking, Stopped, ViewerCount
 from rostra.model.ids import AccountId, ServerId
 from rostra.model.layers import LayerWish
 from rostra.model.media import (
@@ -24,6 +24,7 @@ from rostra.model.media import (
     PlayoutDelay,
     Priority,
     ShownLayer,
+    Speaker,
     Strategy,
     TrackId,
     TransportId,
@@ -209,6 +210,32 @@ def test_credentials_are_never_used_twice() -> None:
     assert len({spec.local_ufrag for spec in specs}) == len({spec.local_pwd for spec in specs}) == 50
     ssrcs = [ssrc for spec in specs for slot in spec.slots for ssrc in (slot.ssrc, slot.rtx_ssrc)]
     assert len(set(ssrcs)) > 190
+
+
+# --- Voices ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_voices_of_a_stream_end_with_it_and_are_not_those_of_the_next_one() -> None:
+    engine, ears = FakeEngine(), [Ear(), Ear()]
+    hub = Hub(engine)
+    groups = []
+    for ear in ears:
+        grant = SubscribeGrant(KEY, SERVER)
+        opened = hub.view(grant, VIEW, ear, pinned=None, events=frozenset({"speakers"}))
+        hub.announce(opened.transport)
+        groups.append(hub.stream(KEY).group)
+        publisher = publish(hub)
+        start(engine, publisher)
+        hub.drain()
+        (track,) = engine.voices(groups[-1])
+        for group in groups:  # news of the first one come late
+            engine.speak(group, Speaker(track, 23))
+        hub.drain()
+        hub.leave(publisher)
+        hub.leave(opened.transport)
+    assert groups[0] != groups[1]
+    for ear in ears:
+        assert [event for event in ear.heard if isinstance(event, Speaking)] == [Speaking(((None, -23),))]
 
 
 # --- Layers ---------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from rostra.model.effects import Inactive, Layers, LayersOf, ViewerCount
+from rostra.model.effects import Inactive, Layers, LayersOf, Speaking, Vad, ViewerCount
 from rostra.model.media import EncodingReport, Mid, TrackId, TrackLayers
 from rostra.server.outbox import MAX_CHARACTERS, MAX_MESSAGES, Outbox
 from tests.scene import KEY, source
@@ -99,6 +99,38 @@ async def test_layers_that_were_sent_are_not_sent_again() -> None:
     outbox.tell(layers(1))
     assert await outbox.next() is not None
     assert await taken(outbox) == []
+
+
+async def test_of_each_line_only_the_latest_voice_is_kept() -> None:
+    outbox = Outbox()
+    for number in range(1000):
+        outbox.tell(Vad(Mid("2"), source(f"guest{number}")))
+        outbox.tell(Vad(Mid("3"), None, heard=number < 999))
+    outbox.post("one")
+    assert not outbox.overflowed.is_set()
+    first, *voices = await taken(outbox)
+    assert first == "one"
+    assert [json.loads(text)["data"] for text in voices] == [
+        {"mediaId": "2", "sourceId": "guest999"},
+        {"mediaId": "3", "sourceId": None},
+    ]
+
+
+async def test_of_who_speaks_only_the_latest_is_kept() -> None:
+    outbox = Outbox()
+    for level in range(100):
+        outbox.tell(Speaking(((source("alice"), -level),)))
+    (text,) = await taken(outbox)
+    assert json.loads(text)["data"] == {"speakers": [{"sourceId": "alice", "level": -99}]}
+
+
+async def test_voices_wake_a_reader_that_waits() -> None:
+    outbox = Outbox()
+    for event in (Vad(Mid("2"), source("alice")), Speaking(())):
+        reader = asyncio.create_task(outbox.next())
+        await asyncio.sleep(0)
+        outbox.tell(event)
+        assert json.loads(await reader or "")["name"] == event.name
 
 
 def layers(bitrate: int) -> Layers:

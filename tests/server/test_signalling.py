@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 
 from rostra.config import SignallingConfig
 from rostra.model.media import (
+    AddVoice,
     BandwidthSpec,
     CloseReason,
     Codec,
@@ -25,10 +26,23 @@ from rostra.model.media import (
     Mid,
     PlayoutDelay,
     Priority,
+    Speaker,
     Strategy,
+    TrackId,
+    TransportId,
 )
 from rostra.protocol import sdp
-from tests.server.harness import ALL, PUBLISH_OFFER, VIEW_OFFER, Server, configured, running
+from tests.server.harness import (
+    ALL,
+    LISTEN_OFFER,
+    PUBLISH_OFFER,
+    VIEW_OFFER,
+    Publisher,
+    Server,
+    Socket,
+    configured,
+    running,
+)
 
 
 async def test_publish_is_answered_with_the_codec_that_was_asked_for(server: Server) -> None:
@@ -143,6 +157,71 @@ async def test_layers_are_told_to_those_who_ask(server: Server) -> None:
         assert [one["id"] for one in told["medias"]["0"]["active"]] == ["0"]
         await other.command("select", layer={})
         assert "layers" not in [name for name, _ in other.events]
+
+
+def sound(publisher: Publisher) -> TrackId:
+    receive = publisher.server.engine.transport_spec(publisher.transport).receive
+    return next(one.track for one in receive if one.kind is Kind.AUDIO)
+
+
+async def listening(server: Server, socket: Socket, **data: object) -> TransportId:
+    known = server.engine.transports()
+    await socket.command("view", sdp=LISTEN_OFFER, vad=True, **data)
+    return (server.engine.transports() - known).pop()
+
+
+async def test_a_listener_is_told_whose_voice_each_line_plays(server: Server) -> None:
+    async with (
+        server.publisher(sourceId="alice") as alice,
+        server.publisher(sourceId="me"),
+        server.publisher(),
+        server.socket("subscribe") as viewer,
+        server.socket("subscribe") as other,
+    ):
+        await listening(server, viewer, events=["vad"], excludedSourceIds=["me"], pinnedSourceId="host")
+        deaf = await listening(server, other, events=["active"])
+        assert await viewer.event("vad") == {"mediaId": "2", "sourceId": "alice"}
+        assert await viewer.event("vad") == {"mediaId": "3", "sourceId": None, "main": True}
+        await alice.socket.command("unpublish")
+        assert await viewer.event("vad") == {"mediaId": "2", "sourceId": None}
+        # The other one hears voices, too, and is told of none.
+        assert server.engine.slots(deaf)[Mid("3")] is not None
+        await other.command("select", layer={})
+        assert "vad" not in [name for name, _ in other.events]
+
+
+async def test_a_projection_onto_a_line_of_the_pool_ends_its_voice_and_unproject_gives_it_back(server: Server) -> None:
+    async with server.publisher(sourceId="alice") as alice, server.socket("subscribe") as viewer:
+        transport = await listening(server, viewer, events=["vad"])
+        assert await viewer.event("vad") == {"mediaId": "2", "sourceId": "alice"}
+        await viewer.command("project", sourceId="alice", mapping=[{"media": "audio", "mediaId": "2"}])
+        assert await viewer.event("vad") == {"mediaId": "2", "sourceId": None}
+        assert server.engine.slots(transport) | {Mid("2"): sound(alice)} == server.engine.slots(transport)
+        await viewer.command("unproject", mediaIds=["2"])
+        assert await viewer.event("vad") == {"mediaId": "2", "sourceId": "alice"}
+
+
+async def test_who_speaks_and_how_loud_is_told_to_those_who_ask(server: Server) -> None:
+    async with (
+        server.publisher(sourceId="alice", events=["speakers"]) as alice,
+        server.publisher() as main,
+        server.socket("subscribe") as viewer,
+        server.socket("subscribe") as other,
+        server.socket("subscribe") as late,
+    ):
+        await viewer.command("view", sdp=VIEW_OFFER, events=["speakers"])
+        await server.viewed(other)
+        group = next(one.group for one in server.engine.commands if isinstance(one, AddVoice))
+        server.engine.speak(group, Speaker(sound(alice), 23), Speaker(sound(main), 40), Speaker(TrackId(999), 50))
+        told = {"speakers": [{"sourceId": "alice", "level": -23}, {"sourceId": None, "level": -40}]}
+        assert await viewer.event("speakers") == await alice.socket.event("speakers") == told
+        # Who comes later need not wait for a change.
+        await late.command("view", sdp=VIEW_OFFER, events=["speakers"])
+        assert await late.event("speakers") == told
+        server.engine.speak(group)
+        assert await viewer.event("speakers") == {"speakers": []}
+        await other.command("select", layer={})
+        assert "speakers" not in [name for name, _ in other.events]
 
 
 async def test_inactive_comes_when_the_publisher_closes_and_its_return_resumes(server: Server) -> None:

@@ -5,12 +5,13 @@ It refuses what the real one refuses. What the network would do is said by the m
 
 import os
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
 from rostra.media.engine import Candidate, Overloaded
 from rostra.model.media import (
     AddSlot,
+    AddVoice,
     BindSlot,
     CloseReason,
     CloseTransport,
@@ -19,10 +20,12 @@ from rostra.model.media import (
     Command,
     EncodingReport,
     Event,
+    GroupId,
     Inspect,
     Inspected,
     Kind,
     LayerChoice,
+    Listen,
     MediaStats,
     Mid,
     OpenTransport,
@@ -30,11 +33,16 @@ from rostra.model.media import (
     ReceiveSpec,
     RefusalCode,
     Rejected,
+    RemoveVoice,
     ShownLayer,
     SlotBound,
     SlotLayer,
     SlotReport,
     SlotSpec,
+    SlotVoice,
+    SourceKey,
+    Speaker,
+    Speakers,
     TrackId,
     TrackLayers,
     TrackStarted,
@@ -73,6 +81,15 @@ class _Transport:
     slots: dict[Mid, _Slot]
     started: set[TrackId] = field(default_factory=set)
     is_connected: bool = False
+    listens: Listen | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Voice:
+    """A candidate."""
+
+    group: GroupId
+    source: SourceKey
 
 
 class FakeEngine:
@@ -92,6 +109,8 @@ class FakeEngine:
         self._tracks: dict[TrackId, tuple[TransportId, ReceiveSpec]] = {}
         self._layers: dict[TrackId, TrackLayers] = {}
         self._told: dict[TransportId, TransportReport] = {}
+        self._voices: dict[TrackId, _Voice] = {}
+        self._speakers: dict[GroupId, tuple[Speaker, ...]] = {}
         self.is_silent = False
         """Whether ``Inspect`` goes unanswered, as when the media threads are stuck."""
         self._is_closed = False
@@ -106,7 +125,7 @@ class FakeEngine:
             refusal = self._obey(command)
             if refusal is not None:
                 mid = command.slot.mid if isinstance(command, AddSlot) else getattr(command, "mid", None)
-                self._tell(Rejected(command.transport, mid, refusal))
+                self._tell(Rejected(getattr(command, "transport", None), mid, refusal))
 
     def drain(self) -> list[Event]:
         """Facts since the last call."""
@@ -148,6 +167,7 @@ class FakeEngine:
             for mid, slot in viewer.slots.items():
                 if slot.staged == track:
                     self._show(transport, mid, slot, track)
+        self._fill()
 
     def stall(self, transport: TransportId) -> None:
         """No packet for 5 s."""
@@ -174,6 +194,13 @@ class FakeEngine:
         if transport in self._transports and mid in self._transports[transport].slots:
             self._transports[transport].slots[mid].layer = layer
             self._tell(SlotLayer(transport, mid, layer))
+
+    def speak(self, group: GroupId, *speakers: Speaker) -> None:
+        """These voices speak from now on, loudest first, and no others."""
+        if self._speakers.get(group, ()) != speakers:
+            self._speakers[group] = speakers
+            self._fill()
+            self._tell(Speakers(group, speakers))
 
     def answer(self, transport: TransportId, report: TransportReport) -> None:
         """What ``Inspect`` is to be told of a transport from now on, instead of what can be known in memory."""
@@ -210,6 +237,15 @@ class FakeEngine:
         """What each slot of a viewer shows, or will when it starts."""
         return {mid: slot.staged or slot.shows for mid, slot in self._transports[transport].slots.items()}
 
+    def pool(self, transport: TransportId) -> tuple[Mid, ...]:
+        """The slots of a viewer that are filled with whoever speaks."""
+        listens = self._transports[transport].listens
+        return listens.mids if listens is not None else ()
+
+    def voices(self, group: GroupId) -> dict[TrackId, SourceKey]:
+        """The candidates of a group."""
+        return {track: voice.source for track, voice in self._voices.items() if voice.group == group}
+
     def choice(self, transport: TransportId, mid: Mid) -> LayerChoice:
         """The layer that a slot was ordered to show last."""
         return self._transports[transport].slots[mid].choice
@@ -237,6 +273,14 @@ class FakeEngine:
                 return self._bind(command)
             case UnbindSlot(transport, mid):
                 return self._unbind(transport, mid)
+            case AddVoice(group, track, source):
+                return self._add_voice(track, _Voice(group, source))
+            case RemoveVoice(track):
+                self._remove_voices({track})
+                return None
+            case Listen():
+                self._listen(command)
+                return None
             case Inspect(transport):
                 if not self.is_silent:
                     self._tell(Inspected(transport, self._inspected(transport)))
@@ -284,6 +328,7 @@ class FakeEngine:
             return RefusalCode.KIND_MISMATCH
         if {codec.codec for codec in receive.codecs}.isdisjoint(codec.codec for codec in slot.spec.codecs):
             return RefusalCode.CODEC_NOT_NEGOTIATED
+        self._leave_pool(viewer, transport, mid)
         slot.choice, slot.priority = command.choice, command.priority
         if track in self._transports[owner].started:
             self._show(transport, mid, slot, track)
@@ -298,9 +343,97 @@ class FakeEngine:
         slot = viewer.slots.get(mid)
         if slot is None:
             return RefusalCode.UNKNOWN_SLOT
+        self._leave_pool(viewer, transport, mid)
         slot.shows = slot.staged = None
         slot.choice, slot.priority, slot.layer = AUTOMATIC, Priority.NORMAL, None
         return None
+
+    def _add_voice(self, track: TrackId, voice: _Voice) -> RefusalCode | None:
+        if track not in self._tracks:
+            return RefusalCode.UNKNOWN_TRACK
+        if self._tracks[track][1].kind is not Kind.AUDIO:
+            return RefusalCode.KIND_MISMATCH
+        if self._voices.setdefault(track, voice) != voice:
+            return RefusalCode.DUPLICATE
+        self._fill()
+        return None
+
+    def _remove_voices(self, gone: set[TrackId]) -> None:
+        for track in gone:
+            self._voices.pop(track, None)
+        for transport, viewer in self._transports.items():
+            for mid in self.pool(transport):
+                if viewer.slots[mid].shows in gone:
+                    self._play(transport, mid, None)
+        self._fill()
+
+    def _listen(self, command: Listen) -> None:
+        transport = command.transport
+        viewer = self._transports.get(transport)
+        if viewer is None:
+            self._tell(Rejected(transport, None, RefusalCode.UNKNOWN_TRANSPORT))
+            return
+        for place, mid in enumerate(command.mids):
+            refusal = None
+            if mid not in viewer.slots:
+                refusal = RefusalCode.UNKNOWN_SLOT
+            elif viewer.slots[mid].spec.kind is not Kind.AUDIO:
+                refusal = RefusalCode.KIND_MISMATCH
+            elif mid in command.mids[:place]:
+                refusal = RefusalCode.DUPLICATE
+            if refusal is not None:
+                self._tell(Rejected(transport, mid, refusal))
+                return
+        before = self.pool(transport)
+        for mid in before:
+            if mid not in command.mids:
+                self._leave_pool(viewer, transport, mid)
+        for mid in command.mids:
+            if mid not in before:
+                viewer.slots[mid].shows = viewer.slots[mid].staged = None
+        viewer.listens = command if command.mids else None
+        self._fill()
+
+    def _leave_pool(self, viewer: _Transport, transport: TransportId, mid: Mid) -> None:
+        if viewer.listens is not None and mid in viewer.listens.mids:
+            self._play(transport, mid, None)
+            mids = tuple(other for other in viewer.listens.mids if other != mid)
+            viewer.listens = replace(viewer.listens, mids=mids) if mids else None
+
+    def _fill(self) -> None:
+        """All candidates where there is room, else who speaks; a voice keeps its slot while nobody else needs it."""
+        for transport, viewer in self._transports.items():
+            if viewer.listens is not None:
+                self._fill_pool(transport, viewer, viewer.listens)
+
+    def _fill_pool(self, transport: TransportId, viewer: _Transport, listens: Listen) -> None:
+        slots = {mid: viewer.slots[mid] for mid in listens.mids}
+        codecs = {codec.codec for slot in slots.values() for codec in slot.spec.codecs}
+        candidates = [
+            track
+            for track, source in self.voices(listens.group).items()
+            if source not in listens.excluded
+            and not codecs.isdisjoint(codec.codec for codec in self._tracks[track][1].codecs)
+        ]
+        for mid, slot in slots.items():
+            if slot.shows not in candidates:
+                self._play(transport, mid, None)
+        wanted = candidates
+        if len(candidates) > len(slots):
+            speaking = [one.track for one in self._speakers.get(listens.group, ())]
+            wanted = [track for track in speaking if track in candidates][: len(slots)]
+        for track in wanted:
+            if not self.is_live(track) or any(slot.shows == track for slot in slots.values()):
+                continue
+            free = [mid for mid, slot in slots.items() if slot.shows is None]
+            free += [mid for mid, slot in slots.items() if slot.shows not in wanted]
+            self._play(transport, free[0], track)
+
+    def _play(self, transport: TransportId, mid: Mid, track: TrackId | None) -> None:
+        slot = self._transports[transport].slots[mid]
+        if slot.shows != track:
+            slot.shows = track
+            self._tell(SlotVoice(transport, mid, track))
 
     def _inspected(self, transport: TransportId) -> TransportReport | None:
         found = self._transports.get(transport)
@@ -335,6 +468,7 @@ class FakeEngine:
             return
         self._told.pop(transport, None)
         gone = {receive.track for receive in ended.spec.receive}
+        self._remove_voices(gone)
         for track in gone:
             del self._tracks[track]
             self._layers.pop(track, None)

@@ -20,6 +20,9 @@ from rostra.model.media import (
     SlotBound,
     SlotLayer,
     SlotReport,
+    SlotVoice,
+    Speaker,
+    Speakers,
     TrackLayers,
     TrackStarted,
     TransportClosed,
@@ -69,6 +72,8 @@ _EVENTS: Final[dict[str, Callable[..., Event]]] = {
     "Rejected": lambda transport, mid, code: Rejected(transport, mid, RefusalCode(code)),
     "TrackLayers": _track_layers,
     "SlotLayer": lambda transport, mid, layer: SlotLayer(transport, mid, _shown(layer)),
+    "SlotVoice": SlotVoice,
+    "Speakers": lambda group, speakers: Speakers(group, tuple(Speaker(*one) for one in speakers)),
     "Inspected": _inspected,
     "MediaStats": MediaStats,
 }

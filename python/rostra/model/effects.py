@@ -95,7 +95,25 @@ class Layers:
     medias: tuple[LayersOf, ...]
 
 
-SignalEvent = Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Layers
+@dataclass(frozen=True, slots=True)
+class Vad:
+    """An m-line of a viewer's pool plays another source; not ``heard``: nobody. Of each m-line the latest matters."""
+
+    name: ClassVar[str] = "vad"
+    mid: Mid
+    source: SourceId | None
+    heard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Speaking:
+    """Who speaks in the stream, loudest first: source and level in dBov, -127 … 0. Only the latest matters."""
+
+    name: ClassVar[str] = "speakers"
+    speakers: tuple[tuple[SourceId | None, int], ...]
+
+
+SignalEvent = Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Layers | Vad | Speaking
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,13 @@ TransportEvent = (
 
 def on_media(stream: Stream, event: TransportEvent) -> Decision:
     """A fact of the media plane. One about a transport that left meanwhile changes nothing."""
-    feed = stream.feed(event.transport)
+    transport = event.transport
+    if transport is None:  # an order about a voice was refused: its track has just ended
+        return Decision(stream)
+    feed = stream.feed(transport)
     if feed is not None:
         return _on_feed(stream, feed, event)
-    viewer = stream.viewers.get(event.transport)
+    viewer = stream.viewers.get(transport)
     if viewer is None:
         return Decision(stream)
     match event:

@@ -13,6 +13,12 @@ TransportId = NewType("TransportId", int)
 TrackId = NewType("TrackId", int)
 """One published track (one receiving m-line), 1 … 2**63-1. Minted by the hub, never reused."""
 
+GroupId = NewType("GroupId", int)
+"""The voices of one stream, 1 … 2**63-1. Minted by the hub, never reused."""
+
+SourceKey = NewType("SourceKey", int)
+"""One source of a group, 1 … 2**63-1: all tracks that it ever has share it. Minted by the hub, never reused."""
+
 Mid = NewType("Mid", str)
 """The m-line id of SDP, 1 to 16 bytes of ASCII."""
 
@@ -271,7 +277,41 @@ class Inspect:
     transport: TransportId
 
 
-Command = OpenTransport | CloseTransport | AddSlot | BindSlot | UnbindSlot | Inspect
+@dataclass(frozen=True, slots=True)
+class AddVoice:
+    """Make an audio track a candidate of a group. It leaves with its track. The same again: no change.
+
+    A refusal names no transport.
+    """
+
+    group: GroupId
+    track: TrackId
+    source: SourceKey
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveVoice:
+    """The track is no candidate any more. Idempotent; unknown tracks are no error."""
+
+    track: TrackId
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Fill these audio slots of a viewer with whoever speaks in the group, but for the excluded sources.
+
+    Again: replaces what it said before; slots that stay keep what they play, as long as it is not excluded. A slot that
+    leaves the pool is emptied. Without mids it ends. ``BindSlot`` and ``UnbindSlot`` of a slot in a pool take it out of
+    the pool first. A refusal names the slot that it is about.
+    """
+
+    transport: TransportId
+    group: GroupId
+    mids: tuple[Mid, ...]
+    excluded: frozenset[SourceKey] = frozenset()
+
+
+Command = OpenTransport | CloseTransport | AddSlot | BindSlot | UnbindSlot | AddVoice | RemoveVoice | Listen | Inspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +354,7 @@ class TrackStarted:
 
 @dataclass(frozen=True, slots=True)
 class SlotBound:
-    """The slot now shows ``track``: its first packet is on the way."""
+    """The slot now shows ``track``: its first packet is on the way. Slots that ``Listen`` fills tell ``SlotVoice``."""
 
     transport: TransportId
     mid: Mid
@@ -323,9 +363,9 @@ class SlotBound:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A command was refused and changed nothing."""
+    """A command was refused and changed nothing. ``transport`` is ``None`` where the command names none."""
 
-    transport: TransportId
+    transport: TransportId | None
     mid: Mid | None
     code: RefusalCode
 
@@ -382,6 +422,37 @@ class SlotLayer:
     transport: TransportId
     mid: Mid
     layer: ShownLayer | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotVoice:
+    """A slot that ``Listen`` fills now plays this track; ``None``: nobody. Latest wins.
+
+    Told with the first packet, so what is told is what is sent.
+    """
+
+    transport: TransportId
+    mid: Mid
+    track: TrackId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Somebody who speaks. ``level`` is 0 (loudest) … 127, -dBov."""
+
+    track: TrackId
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    """Who speaks in a group, loudest first, at most 5 times a second and only when it changed. Latest wins.
+
+    Empty: nobody does. At most 32.
+    """
+
+    group: GroupId
+    speakers: tuple[Speaker, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,6 +533,8 @@ Event = (
     | Rejected
     | TrackLayers
     | SlotLayer
+    | SlotVoice
+    | Speakers
     | Inspected
     | MediaStats
 )

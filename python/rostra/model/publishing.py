@@ -1,14 +1,16 @@
 """Decisions about publishers: they come, send, stall, lose their socket and go."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from rostra.model.effects import Effect, Send, SignalEvent, Watched
+from rostra.model.effects import Effect, Send, SignalEvent, Speaking, Watched
 from rostra.model.ids import SourceId, track_name
 from rostra.model.layers import encoding_ids
 from rostra.model.media import CloseTransport, Kind, OpenTransport, TrackId, TransportId, TransportSpec
 from rostra.model.refused import MultisourceNotAllowed, TooMany
 from rostra.model.stream import MAX_FEEDS, MAX_SOURCES, Decision, Feed, FeedTrack, Source, Stream, with_feeds
+from rostra.model.voices import keyed, voiced
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,13 @@ class Publish:
     is_public: bool
 
 
-def publish(stream: Stream, cmd: Publish) -> Decision:
+def publish(stream: Stream, cmd: Publish, keys: Iterator[int]) -> Decision:
     """Let the publisher in. The source goes live with the first packet.
+
+    Args:
+        stream: the stream.
+        cmd: who comes.
+        keys: fresh keys, for a source that has none.
 
     Raises:
         MultisourceNotAllowed: a named source, and the token is good for the main one only.
@@ -40,8 +47,10 @@ def publish(stream: Stream, cmd: Publish) -> Decision:
         raise TooMany("Too many sources in this stream")
     order = stream.order + 1
     feed = Feed(cmd.transport, cmd.source, _tracks(cmd.spec), order, cmd.priority, cmd.events, cmd.is_public)
-    decision = with_feeds(replace(stream, order=order), cmd.source, (*source.feeds, feed))
-    return Decision(decision.stream, (OpenTransport(cmd.transport, cmd.spec), *decision.effects))
+    stream = keyed(replace(stream, order=order), (cmd.source,), keys)
+    decision = with_feeds(stream, cmd.source, (*source.feeds, feed))
+    heard = voiced(decision.stream) if Speaking.name in cmd.events else Decision(decision.stream)
+    return Decision(heard.stream, (OpenTransport(cmd.transport, cmd.spec), *decision.effects, *heard.effects))
 
 
 def announce(stream: Stream, transport: TransportId) -> Decision:

@@ -12,14 +12,18 @@ from rostra.model.effects import Active, AnnouncedTrack, Effect, Inactive, Send,
 from rostra.model.ids import SourceId, StreamKey, TrackName
 from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
+    AddVoice,
     BindSlot,
     Codec,
     CodecSpec,
+    GroupId,
     Kind,
     LayerChoice,
     Mid,
     Priority,
+    RemoveVoice,
     SlotSpec,
+    SourceKey,
     TrackId,
     TransportId,
     UnbindSlot,
@@ -81,11 +85,15 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One publication and everybody who feeds it. ``live`` is what viewers were told."""
+    """One publication and everybody who feeds it.
+
+    ``live`` is what viewers were told, ``voices`` the tracks that the media plane was told may be heard in its name.
+    """
 
     id: SourceId | None
     feeds: tuple[Feed, ...] = ()
     live: bool = False
+    voices: tuple[TrackId, ...] = ()
 
     @property
     def ranked(self) -> list[Feed]:
@@ -112,6 +120,12 @@ class Source:
             elif track.started and (codecs is None or not codecs.isdisjoint(track.codecs)):
                 return track
         return None
+
+    @property
+    def audible(self) -> tuple[TrackId, ...]:
+        """Its sound: of each audio track that of the feed which wins, so that nobody is heard twice."""
+        names = dict.fromkeys(track.name for feed in self.feeds for track in feed.tracks if track.kind is Kind.AUDIO)
+        return tuple(track.track for name in names if (track := self.showable(name)) is not None)
 
     def active(self, stream: StreamKey) -> Active:
         """What viewers hear about it."""
@@ -147,7 +161,8 @@ class Slot:
 class Viewer:
     """Who watches. ``main`` is the first m-line of each kind, ``templates`` its codecs; ``events`` what it asked for.
 
-    ``pinned``: the source that the main m-lines are for.
+    ``pinned``: the source that the main m-lines are for. ``pool``: audio m-lines that play whoever speaks, unless
+    something is projected there; ``excluded``: sources that they never play.
 
     ``announced``: it knows which sources are live, and hears of every change from then on. ``greeted``: it got an
     ``active``, which clients wait for, so that the first one ignores ``events``.
@@ -159,6 +174,8 @@ class Viewer:
     templates: Mapping[Kind, tuple[CodecSpec, ...]]
     events: frozenset[str]
     pinned: SourceId | None = None
+    pool: tuple[Mid, ...] = ()
+    excluded: frozenset[SourceId | None] = frozenset()
     announced: bool = False
     greeted: bool = False
     stalled: bool = False
@@ -179,13 +196,19 @@ class Viewer:
 class Stream:
     """Everything that the control plane knows of a stream.
 
+    ``group``: its voices. ``keys``: how the media plane knows sources, those that viewers merely name among them.
+    ``voiced``: somebody listened, so that audio tracks are candidates.
+
     ``order`` is that of the newest feed. ``counting``: a timer for ``viewercount`` runs; ``count_changed``: it has
     something to tell.
     """
 
     key: StreamKey
+    group: GroupId
     sources: Mapping[SourceId | None, Source] = field(default_factory=dict)
     viewers: Mapping[TransportId, Viewer] = field(default_factory=dict)
+    keys: Mapping[SourceId | None, SourceKey] = field(default_factory=dict)
+    voiced: bool = False
     order: int = 0
     counting: bool = False
     count_changed: bool = False
@@ -247,10 +270,11 @@ def with_feeds(stream: Stream, source: SourceId | None, feeds: tuple[Feed, ...])
     before = stream.sources.get(source, Source(source))
     live = any(feed.live for feed in feeds) or (before.live and any(feed.connected for feed in feeds))
     after = replace(before, feeds=feeds, live=live)
-    sources = {**stream.sources, source: after}
+    stream, voices = with_voices(stream, after)
     if not feeds:
-        del sources[source]
-    stream, binds = _rebound(replace(stream, sources=sources), after)
+        stream = replace(stream, sources={name: one for name, one in stream.sources.items() if name != source})
+    stream, slots = _rebound(stream, after)
+    binds = (*voices, *slots)
     if live == before.live:
         return Decision(stream, binds)
     if live:
@@ -258,6 +282,19 @@ def with_feeds(stream: Stream, source: SourceId | None, feeds: tuple[Feed, ...])
         return Decision(told.stream, (*binds, SourceStarted(stream.key, source), *told.effects))
     told = tell_viewers(stream, Inactive(stream.key, source))
     return Decision(told.stream, (*binds, SourceEnded(stream.key, source), *told.effects))
+
+
+def with_voices(stream: Stream, source: Source) -> tuple[Stream, tuple[Effect, ...]]:
+    """The stream with that source, after the media plane was told which of its tracks may be heard.
+
+    Nothing is told in a stream that nobody has listened to: who speaks there is not worth a look at every packet.
+    """
+    voices = source.audible if stream.voiced else ()
+    alive = {track.track for feed in source.feeds for track in feed.tracks}
+    gone = [RemoveVoice(track) for track in source.voices if track in alive and track not in voices]
+    come = [AddVoice(stream.group, track, stream.keys[source.id]) for track in voices if track not in source.voices]
+    sources = {**stream.sources, source.id: replace(source, voices=voices)}
+    return replace(stream, sources=sources), (*gone, *come)
 
 
 def tell_viewers(stream: Stream, event: SignalEvent) -> Decision:

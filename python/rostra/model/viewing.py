@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rostra.model.effects import Effect, Send, StartTimer, Unwatched, ViewerCount, Watched
+from rostra.model.effects import Effect, Send, Speaking, StartTimer, Unwatched, ViewerCount, Watched
 from rostra.model.ids import SourceId, TrackName, track_name
 from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
@@ -42,6 +42,7 @@ from rostra.model.stream import (
     tell_viewers,
     with_viewer,
 )
+from rostra.model.voices import keyed, listening, pooled, retuned, unheard, voiced
 
 MAX_SLOTS: Final = 512
 """m-lines of one transport that the media plane takes."""
@@ -55,7 +56,8 @@ DEFAULT_EVENTS: Final = frozenset({"active", "inactive", "stopped"})
 class View:
     """Somebody wants to watch. ``main`` and ``templates`` are those of ``negotiation.ViewAnswer``.
 
-    ``layer``: of the main picture.
+    ``layer``: of the main picture. ``vad``: the audio m-lines behind the main one play whoever speaks, except the
+    sources that are ``excluded``.
     """
 
     transport: TransportId
@@ -65,6 +67,8 @@ class View:
     pinned: SourceId | None
     events: frozenset[str]
     layer: LayerWish = AUTOMATIC
+    vad: bool = False
+    excluded: frozenset[SourceId | None] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,13 @@ class Project:
     mapping: tuple[Projection, ...]
 
 
-def view(stream: Stream, cmd: View) -> Decision:
+def view(stream: Stream, cmd: View, keys: Iterator[int]) -> Decision:
     """Let the viewer in. The main m-lines follow the pinned source from the start, whenever it is live.
+
+    Args:
+        stream: the stream.
+        cmd: who comes, and what for.
+        keys: fresh keys, for sources that have none.
 
     Raises:
         TooMany: the stream has too many viewers.
@@ -99,7 +108,9 @@ def view(stream: Stream, cmd: View) -> Decision:
     if len(stream.viewers) >= MAX_VIEWERS:
         raise TooMany("Too many viewers")
     effects: list[Effect] = [OpenTransport(cmd.transport, cmd.spec)]
-    viewer = Viewer(cmd.transport, {}, cmd.main, cmd.templates, cmd.events, cmd.pinned)
+    main = cmd.main.get(Kind.AUDIO)
+    pool = tuple(one.mid for one in cmd.spec.slots if cmd.vad and one.kind is Kind.AUDIO and one.mid != main)
+    viewer = Viewer(cmd.transport, {}, cmd.main, cmd.templates, cmd.events, cmd.pinned, pool, cmd.excluded)
     slots: dict[Mid, Slot] = {}
     for spec in cmd.spec.slots:
         slots[spec.mid] = Slot(spec)
@@ -107,7 +118,14 @@ def view(stream: Stream, cmd: View) -> Decision:
             wanted = Wanted(cmd.pinned, track_name(spec.kind), cmd.layer if spec.kind is Kind.VIDEO else AUTOMATIC)
             slots[spec.mid], orders = _wanting(stream, viewer, slots[spec.mid], wanted)
             effects += orders
-    return Decision(with_viewer(stream, replace(viewer, slots=slots)), tuple(effects))
+    viewer = replace(viewer, slots=slots)
+    if pool or Speaking.name in cmd.events:
+        heard = voiced(keyed(stream, unheard(viewer) if pool else (), keys))
+        stream = heard.stream
+        effects += heard.effects
+    if (order := listening(stream, viewer)) is not None:
+        effects.append(order)
+    return Decision(with_viewer(stream, viewer), tuple(effects))
 
 
 def announce(stream: Stream, transport: TransportId) -> Decision:
@@ -172,20 +190,26 @@ def project(stream: Stream, cmd: Project, ssrcs: Iterator[int]) -> Decision:
         wanted = Wanted(source.id, track.name, entry.layer, entry.promote)
         slots[mid], orders = _wanting(stream, viewer, slot, wanted)
         effects += orders
-    return Decision(with_viewer(stream, replace(viewer, slots=slots)), tuple(effects))
+    after = replace(viewer, slots=slots)
+    # Voices leave the m-lines before they are bound, and nobody is in both.
+    return Decision(with_viewer(stream, after), (*retuned(stream, viewer, after), *effects))
 
 
 def unproject(stream: Stream, transport: TransportId, mids: tuple[Mid, ...]) -> Decision:
-    """Show nothing there any more. Slots that do not exist show nothing already.
+    """Show nothing there any more; an m-line of the pool plays whoever speaks again.
+
+    Slots that do not exist show nothing already, and those that play voices have nothing to take back.
 
     Raises:
         UnknownViewer: it is gone.
     """
     viewer = _viewer(stream, transport)
-    known = [mid for mid in dict.fromkeys(mids) if mid in viewer.slots]
+    voices = pooled(viewer)
+    known = [mid for mid in dict.fromkeys(mids) if mid in viewer.slots and mid not in voices]
     slots = {mid: replace(viewer.slots[mid], wanted=None, bound=None) for mid in known}
-    effects = tuple(UnbindSlot(transport, mid) for mid in known)
-    return Decision(with_viewer(stream, replace(viewer, slots={**viewer.slots, **slots})), effects)
+    after = replace(viewer, slots={**viewer.slots, **slots})
+    unbound = tuple(UnbindSlot(transport, mid) for mid in known)
+    return Decision(with_viewer(stream, after), (*unbound, *retuned(stream, viewer, after)))
 
 
 def select(stream: Stream, transport: TransportId, layer: LayerWish) -> Decision:

@@ -9,12 +9,24 @@ from typing import Annotated, Any, Final, Literal, assert_never
 import msgspec
 
 from rostra.model.bandwidth import BandwidthWish
-from rostra.model.effects import Active, Inactive, Layers, SignalEvent, Stopped, Unwatched, ViewerCount, Watched
+from rostra.model.effects import (
+    Active,
+    Inactive,
+    Layers,
+    SignalEvent,
+    Speaking,
+    Stopped,
+    Unwatched,
+    Vad,
+    ViewerCount,
+    Watched,
+)
 from rostra.model.ids import SourceId, TrackName, is_name
 from rostra.model.layers import LayerWish
 from rostra.model.media import Codec, Kind, Mid, PlayoutDelay
 from rostra.model.payloads import VIDEO_CODECS
 from rostra.model.viewing import DEFAULT_EVENTS, Projection
+from rostra.model.voices import MAX_EXCLUDED
 from rostra.protocol import wishes
 from rostra.protocol.layers import encode_layers
 from rostra.protocol.wishes import FieldError as FieldError
@@ -63,6 +75,8 @@ class View(msgspec.Struct, frozen=True, rename="camel"):
     sdp: str
     events: _Events | None = None
     pinned_source_id: str | None = None
+    vad: Any = None
+    excluded_source_ids: Annotated[list[str | None], msgspec.Meta(max_length=MAX_EXCLUDED)] | None = None
     layer: Any = None
     max_width: Any = None
     max_height: Any = None
@@ -87,6 +101,14 @@ class View(msgspec.Struct, frozen=True, rename="camel"):
     def wanted_playout_delay(self) -> PlayoutDelay | None:
         """Bounds of the jitter buffers, if any."""
         return wishes.playout_delay(self.force_playout_delay)
+
+    def wants_voices(self) -> bool:
+        """Whether the audio m-lines behind the main one are to play whoever speaks."""
+        return wishes.switch(self.vad, "vad")
+
+    def excluded(self) -> frozenset[SourceId | None]:
+        """Sources that are never among them."""
+        return frozenset(map(source_id, self.excluded_source_ids or ()))
 
     def wanted_events(self) -> frozenset[str]:
         """The events to send."""
@@ -277,9 +299,27 @@ class _ViewerCountData(msgspec.Struct, frozen=True):
     viewercount: int
 
 
+class _VadData(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    media_id: str
+    source_id: str | None
+    main: bool = False
+
+
+class _SpeakerData(msgspec.Struct, frozen=True, rename="camel"):
+    source_id: str | None
+    level: int
+
+
+class _SpeakersData(msgspec.Struct, frozen=True):
+    speakers: list[_SpeakerData]
+
+
+_EventData = _ActiveData | _InactiveData | _StreamData | _ViewerCountData | _VadData | _SpeakersData
+
+
 class _Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
     name: str
-    data: _ActiveData | _InactiveData | _StreamData | _ViewerCountData
+    data: _EventData
 
 
 @lru_cache(maxsize=1024)
@@ -291,8 +331,8 @@ def encode_event(event: SignalEvent) -> str:
 
 
 def _event_data(
-    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched,
-) -> _ActiveData | _InactiveData | _StreamData | _ViewerCountData:
+    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Vad | Speaking,
+) -> _EventData:
     match event:
         case Active(stream=stream, source=source, tracks=tracks):
             listed = [_TrackData(track.name, track.kind.value) for track in tracks]
@@ -303,6 +343,11 @@ def _event_data(
             return _StreamData(str(stream))
         case ViewerCount(viewers=viewers):
             return _ViewerCountData(viewers)
+        case Vad(mid=mid, source=source, heard=heard):
+            # To every client null means that nobody is there; who knows more learns that it is the main source.
+            return _VadData(mid, source, main=heard and source is None)
+        case Speaking(speakers=speakers):
+            return _SpeakersData([_SpeakerData(source, level) for source, level in speakers])
         case _:
             assert_never(event)
 

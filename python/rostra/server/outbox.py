@@ -4,7 +4,8 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from rostra.model.effects import Layers, SignalEvent, ViewerCount
+from rostra.model.effects import Layers, SignalEvent, Speaking, Vad, ViewerCount
+from rostra.model.media import Mid
 from rostra.protocol.signal import encode_event
 
 MAX_MESSAGES: Final = 512
@@ -14,7 +15,9 @@ MAX_CHARACTERS: Final = 1024 * 1024
 
 
 class Outbox:
-    """Messages in order. Of ``viewercount`` and ``layers`` only the latest are kept, for when nothing else waits."""
+    """Messages in order. Of ``viewercount``, ``speakers``, ``layers``, and ``vad`` of each m-line, only the latest are
+    kept, for when nothing else waits.
+    """
 
     def __init__(self) -> None:
         self.overflowed: Final = asyncio.Event()
@@ -22,6 +25,8 @@ class Outbox:
         self._messages: Final[deque[str]] = deque()
         self._characters = 0
         self._count: ViewerCount | None = None
+        self._voices: Final[dict[Mid, Vad]] = {}
+        self._speaking: Speaking | None = None
         self._layers: Layers | None = None
         self._is_finished = False
         self._wake: Final = asyncio.Event()
@@ -41,6 +46,12 @@ class Outbox:
         """Add an event."""
         if isinstance(event, ViewerCount):
             self._count = event
+            self._wake.set()
+        elif isinstance(event, Vad):
+            self._voices[event.mid] = event
+            self._wake.set()
+        elif isinstance(event, Speaking):
+            self._speaking = event
             self._wake.set()
         elif isinstance(event, Layers):
             self._layers = event
@@ -63,6 +74,11 @@ class Outbox:
             if self._count is not None:
                 count, self._count = self._count, None
                 return encode_event(count)
+            if self._voices:
+                return encode_event(self._voices.pop(next(iter(self._voices))))
+            if self._speaking is not None:
+                speaking, self._speaking = self._speaking, None
+                return encode_event(speaking)
             if self._layers is not None:
                 layers, self._layers = self._layers, None
                 return encode_event(layers)

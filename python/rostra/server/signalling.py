@@ -239,6 +239,8 @@ class _Socket:
             pinned=signal.source_id(command.pinned_source_id),
             events=command.wanted_events(),
             layer=command.wanted_layer(),
+            vad=command.wants_voices(),
+            excluded=command.excluded(),
             bandwidth=command.wanted_bandwidth(),
             playout_delay=command.wanted_playout_delay(),
         )

@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rostra_sfu::command::{Command, Event};
-use rostra_sfu::ids::{Mid, TrackId, TransportId};
-use rostra_sfu::report::{ShownLayer, TrackLayers};
+use rostra_sfu::ids::{GroupId, Mid, TrackId, TransportId};
+use rostra_sfu::report::{ShownLayer, Speaker, TrackLayers};
 use rostra_sfu::stats::Stats;
 
 use crate::sys::Wake;
@@ -91,9 +91,9 @@ impl AsRawFd for Inbox {
 /// Facts on their way to the control plane. Readable while there are any.
 ///
 /// Lifecycle events are never dropped, so the log grows while nobody drains it. What it can grow to is bounded by what the control plane
-/// ordered (a handful per transport and binding) and by one stall and resume per transport in 5 s. Layers are latest-wins: one per track and
-/// one per slot is kept, for as long as the transport lives, and they come behind the lifecycle. Totals are, too: one per shard is kept, and
-/// `drain` adds them up into one event behind all others.
+/// ordered (a handful per transport and binding) and by one stall and resume per transport in 5 s. Layers and voices are latest-wins: one per
+/// track, slot and group is kept, for as long as the transport lives, and they come behind the lifecycle. Totals are, too: one per shard is
+/// kept, and `drain` adds them up into one event behind all others.
 #[derive(Debug)]
 pub(crate) struct EventLog {
     state: Mutex<LogState>,
@@ -103,22 +103,25 @@ pub(crate) struct EventLog {
 #[derive(Debug)]
 struct LogState {
     events: Vec<Event>,
-    layers: Layers,
+    latest: Latest,
     stats: Vec<Stats>,
     stats_are_new: bool,
 }
 
-/// What nobody has fetched yet of layers.
+/// What nobody has fetched yet of layers and voices.
 #[derive(Debug, Default)]
-struct Layers {
+struct Latest {
     tracks: BTreeMap<TrackId, Box<TrackLayers>>,
     /// At most one entry for each m-line, of which a transport has 512.
     slots: BTreeMap<TransportId, Vec<(Mid, Option<ShownLayer>)>>,
+    /// Likewise.
+    voices: BTreeMap<TransportId, Vec<(Mid, Option<TrackId>)>>,
+    speakers: BTreeMap<GroupId, Vec<Speaker>>,
     /// Started tracks by their publisher: a report does not say whose it is. Outlives `drain`.
     started: BTreeMap<TransportId, Vec<TrackId>>,
 }
 
-impl Layers {
+impl Latest {
     /// Take what is latest-wins, and give back what is not.
     fn sort(&mut self, event: Event) -> Option<Event> {
         match event {
@@ -127,11 +130,15 @@ impl Layers {
                 None
             }
             Event::SlotLayer { transport, mid, layer } => {
-                let slots = self.slots.entry(transport).or_default();
-                match slots.iter_mut().find(|(known, _)| *known == mid) {
-                    Some((_, kept)) => *kept = layer,
-                    None => slots.push((mid, layer)),
-                }
+                replace(self.slots.entry(transport).or_default(), mid, layer);
+                None
+            }
+            Event::SlotVoice { transport, mid, track } => {
+                replace(self.voices.entry(transport).or_default(), mid, track);
+                None
+            }
+            Event::Speakers { group, speakers } => {
+                self.speakers.insert(group, speakers);
                 None
             }
             Event::TrackStarted { transport, track } => {
@@ -140,6 +147,7 @@ impl Layers {
             }
             Event::TransportClosed { transport, .. } => {
                 self.slots.remove(&transport);
+                self.voices.remove(&transport);
                 for track in self.started.remove(&transport).unwrap_or_default() {
                     self.tracks.remove(&track);
                 }
@@ -155,7 +163,7 @@ impl Layers {
         }
     }
 
-    /// Move everything to the end of `events`, tracks before slots.
+    /// Move everything to the end of `events`: tracks, what slots show, what they play, groups.
     fn append_to(&mut self, events: &mut Vec<Event>) {
         events.extend(std::mem::take(&mut self.tracks).into_values().map(Event::TrackLayers));
         for (transport, slots) in std::mem::take(&mut self.slots) {
@@ -165,6 +173,23 @@ impl Layers {
                     .map(|(mid, layer)| Event::SlotLayer { transport, mid, layer }),
             );
         }
+        for (transport, slots) in std::mem::take(&mut self.voices) {
+            events.extend(
+                slots
+                    .into_iter()
+                    .map(|(mid, track)| Event::SlotVoice { transport, mid, track }),
+            );
+        }
+        let speakers = std::mem::take(&mut self.speakers).into_iter();
+        events.extend(speakers.map(|(group, speakers)| Event::Speakers { group, speakers }));
+    }
+}
+
+/// What is told of a slot last takes the place of what was told before.
+fn replace<T>(slots: &mut Vec<(Mid, T)>, mid: Mid, latest: T) {
+    match slots.iter_mut().find(|(known, _)| *known == mid) {
+        Some((_, kept)) => *kept = latest,
+        None => slots.push((mid, latest)),
     }
 }
 
@@ -173,7 +198,7 @@ impl EventLog {
         Ok(Self {
             state: Mutex::new(LogState {
                 events: Vec::new(),
-                layers: Layers::default(),
+                latest: Latest::default(),
                 stats: vec![Stats::default(); shards],
                 stats_are_new: false,
             }),
@@ -189,7 +214,7 @@ impl EventLog {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         for event in events.drain(..) {
-            state.events.extend(state.layers.sort(event));
+            state.events.extend(state.latest.sort(event));
         }
         self.ready.set();
     }
@@ -209,7 +234,7 @@ impl EventLog {
         let mut state = lock(&self.state);
         self.ready.clear();
         let mut events = std::mem::take(&mut state.events);
-        state.layers.append_to(&mut events);
+        state.latest.append_to(&mut events);
         if std::mem::take(&mut state.stats_are_new) {
             let mut total = Stats::default();
             for stats in &state.stats {
@@ -359,8 +384,53 @@ mod tests {
         assert!(log.drain().is_empty());
     }
 
+    fn plays(transport: u64, mid: &[u8], track: Option<u64>) -> Event {
+        Event::SlotVoice {
+            transport: TransportId(transport),
+            mid: Mid::new(mid).unwrap(),
+            track: track.map(TrackId),
+        }
+    }
+
+    fn speaks(group: u64, level: u8) -> Event {
+        Event::Speakers {
+            group: GroupId(group),
+            speakers: vec![Speaker {
+                track: TrackId(1),
+                level,
+            }],
+        }
+    }
+
     #[test]
-    fn layers_of_a_transport_that_closed_are_not_told() {
+    fn of_voices_only_the_latest_of_each_slot_and_group_is_told_behind_the_lifecycle() {
+        let log = EventLog::new(1).unwrap();
+        for track in 0..1000 {
+            log.publish(&mut vec![
+                plays(9, b"3", Some(track)),
+                speaks(2, track as u8),
+                plays(9, b"2", Some(7)),
+                speaks(1, 40),
+            ]);
+        }
+        log.publish(&mut vec![plays(9, b"2", None), stalled(7), shows(9, b"0", None)]);
+        assert_eq!(
+            log.drain(),
+            [
+                stalled(7),
+                shows(9, b"0", None),
+                plays(9, b"3", Some(999)),
+                plays(9, b"2", None),
+                speaks(1, 40),
+                speaks(2, 231),
+            ]
+        );
+        assert!(!is_readable(log.as_raw_fd()));
+        assert!(log.drain().is_empty());
+    }
+
+    #[test]
+    fn layers_and_voices_of_a_transport_that_closed_are_not_told() {
         let log = EventLog::new(1).unwrap();
         log.publish(&mut vec![started(1, 11), started(1, 12), started(2, 21)]);
         assert_eq!(log.drain().len(), 3);
@@ -370,16 +440,26 @@ mod tests {
             flows(21, 1),
             shows(3, b"0", Some(0)),
             shows(4, b"0", Some(0)),
+            plays(3, b"2", Some(1)),
+            plays(4, b"2", Some(1)),
         ]);
         log.publish(&mut vec![closed(1), closed(3), closed(3)]);
         assert_eq!(
             log.drain(),
-            [closed(1), closed(3), closed(3), flows(21, 1), shows(4, b"0", Some(0))]
+            [
+                closed(1),
+                closed(3),
+                closed(3),
+                flows(21, 1),
+                shows(4, b"0", Some(0)),
+                plays(4, b"2", Some(1)),
+            ]
         );
         log.publish(&mut vec![closed(2), closed(4)]);
         log.drain();
         let state = lock(&log.state);
-        assert!(state.layers.started.is_empty() && state.layers.slots.is_empty() && state.layers.tracks.is_empty());
+        assert!(state.latest.started.is_empty() && state.latest.slots.is_empty() && state.latest.tracks.is_empty());
+        assert!(state.latest.voices.is_empty());
     }
 
     #[test]

@@ -207,11 +207,9 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
             let before = self.events.len();
             self.core.command(now, command);
             self.core.take_events(&mut self.events);
-            let refused = self
-                .events
-                .iter()
-                .skip(before)
-                .any(|event| matches!(event, Event::Rejected { transport: of, mid: None, .. } if *of == transport));
+            let refused = self.events.iter().skip(before).any(
+                |event| matches!(event, Event::Rejected { transport: of, mid: None, .. } if *of == Some(transport)),
+            );
             // A refusal because the id is taken says nothing of the transport that has it.
             if first && refused {
                 self.known.remove(&transport);

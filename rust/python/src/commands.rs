@@ -11,7 +11,7 @@ use rostra_sfu::command::{
     Codec, CodecSpec, Command, DtlsRole, EncodingSpec, ExtensionKind, ExtensionSpec, Fingerprint, Hash, Kind,
     ReceiveSpec, SlotSpec, TransportSpec,
 };
-use rostra_sfu::ids::{Mid, Rid, Ssrc, TrackId, TransportId};
+use rostra_sfu::ids::{GroupId, Mid, Rid, SourceKey, Ssrc, TrackId, TransportId};
 
 /// Most items of one list. Above every cap of the shard, so that it is the shard which says `too_many`.
 const MAX_ITEMS: usize = 1024;
@@ -105,6 +105,20 @@ fn command(object: &Value<'_>) -> Read<Command> {
         "UnbindSlot" => Command::UnbindSlot {
             transport: field!(object, transport, transport_id),
             mid: field!(object, mid, mid),
+        },
+        "AddVoice" => Command::AddVoice {
+            group: field!(object, group, group_id),
+            track: field!(object, track, track_id),
+            source: field!(object, source, source_key),
+        },
+        "RemoveVoice" => Command::RemoveVoice {
+            track: field!(object, track, track_id),
+        },
+        "Listen" => Command::Listen {
+            transport: field!(object, transport, transport_id),
+            group: field!(object, group, group_id),
+            mids: field!(object, mids, |value| list(value, mid)),
+            excluded: field!(object, excluded, |value| list(value, source_key)),
         },
         "Inspect" => Command::Inspect {
             transport: field!(object, transport, transport_id),
@@ -306,6 +320,14 @@ fn transport_id(value: &Value<'_>) -> Read<TransportId> {
 
 fn track_id(value: &Value<'_>) -> Read<TrackId> {
     minted(value).map(TrackId)
+}
+
+fn group_id(value: &Value<'_>) -> Read<GroupId> {
+    minted(value).map(GroupId)
+}
+
+fn source_key(value: &Value<'_>) -> Read<SourceKey> {
+    minted(value).map(SourceKey)
 }
 
 /// An id of the hub: 1 to 2^63 − 1.

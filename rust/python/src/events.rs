@@ -25,7 +25,8 @@ pub(crate) fn to_tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTup
             (intern!(py, "SlotBound"), transport.0, spell(mid), track.0).into_pyobject(py)
         }
         Event::Rejected { transport, mid, code } => {
-            (intern!(py, "Rejected"), transport.0, mid.map(spell), code.code()).into_pyobject(py)
+            let transport = transport.map(|transport| transport.0);
+            (intern!(py, "Rejected"), transport, mid.map(spell), code.code()).into_pyobject(py)
         }
         Event::TrackLayers(layers) => {
             let TrackLayers { track, encodings } = &*layers;
@@ -33,6 +34,14 @@ pub(crate) fn to_tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTup
         }
         Event::SlotLayer { transport, mid, layer } => {
             (intern!(py, "SlotLayer"), transport.0, spell(mid), layer.map(shown)).into_pyobject(py)
+        }
+        Event::SlotVoice { transport, mid, track } => {
+            let track = track.map(|track| track.0);
+            (intern!(py, "SlotVoice"), transport.0, spell(mid), track).into_pyobject(py)
+        }
+        Event::Speakers { group, speakers } => {
+            let speakers: Vec<_> = speakers.iter().map(|one| (one.track.0, one.level)).collect();
+            (intern!(py, "Speakers"), group.0, PyTuple::new(py, speakers)?).into_pyobject(py)
         }
         Event::Inspected { transport, report } => {
             let report = report.map(|report| inspected(py, &report)).transpose()?;

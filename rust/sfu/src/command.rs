@@ -3,8 +3,8 @@
 //! Values only. Anything that crosses this file is owned by the receiver afterwards.
 
 use crate::choice::{BandwidthSpec, LayerChoice, PlayoutDelay, Priority};
-use crate::ids::{Mid, Rid, Ssrc, TrackId, TransportId};
-use crate::report::{ShownLayer, TrackLayers, TransportReport};
+use crate::ids::{GroupId, Mid, Rid, SourceKey, Ssrc, TrackId, TransportId};
+use crate::report::{ShownLayer, Speaker, TrackLayers, TransportReport};
 use crate::stats::Stats;
 
 /// Most m-lines (receiving ones and slots together) of one transport.
@@ -57,6 +57,33 @@ pub enum Command {
         /// The slot.
         mid: Mid,
     },
+    /// Make an audio track a candidate of a group. It leaves with its track. The same again changes nothing.
+    AddVoice {
+        /// The group, which begins with its first voice or listener.
+        group: GroupId,
+        /// The candidate. In one group at most.
+        track: TrackId,
+        /// Whose voice it is.
+        source: SourceKey,
+    },
+    /// The track is no candidate any more. Idempotent; an unknown track is no error.
+    RemoveVoice {
+        /// The track.
+        track: TrackId,
+    },
+    /// Fill these audio slots of a viewer with whoever speaks in the group. Again: replaces what it said before; slots that stay keep what they
+    /// play, as long as it is not excluded. A slot that leaves is emptied. Without mids it ends. `BindSlot` and `UnbindSlot` of one of the
+    /// slots take it out first.
+    Listen {
+        /// The viewer.
+        transport: TransportId,
+        /// Whose voices.
+        group: GroupId,
+        /// The slots.
+        mids: Vec<Mid>,
+        /// Who is never played.
+        excluded: Vec<SourceKey>,
+    },
     /// Tell how a transport does; `Inspected` is the answer, whether the transport exists or not.
     Inspect {
         /// The transport.
@@ -64,7 +91,8 @@ pub enum Command {
     },
 }
 
-/// A fact from the media plane. Lifecycle events are never dropped; `Stats`, `TrackLayers` and `SlotLayer` are latest-wins.
+/// A fact from the media plane. Lifecycle events are never dropped; `Stats`, `TrackLayers`, `SlotLayer`, `SlotVoice` and `Speakers` are
+/// latest-wins.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// ICE, DTLS and the fingerprint are done; keys are in use.
@@ -98,7 +126,7 @@ pub enum Event {
         /// The track.
         track: TrackId,
     },
-    /// The slot now shows `track`: its first packet is on the way.
+    /// The slot now shows `track`: its first packet is on the way. Slots that `Listen` fills tell `SlotVoice` instead.
     SlotBound {
         /// The viewer.
         transport: TransportId,
@@ -109,8 +137,8 @@ pub enum Event {
     },
     /// A command was refused and changed nothing.
     Rejected {
-        /// The transport that the command named.
-        transport: TransportId,
+        /// The transport that the command named, if any.
+        transport: Option<TransportId>,
         /// The slot that the command named, if any.
         mid: Option<Mid>,
         /// Why.
@@ -126,6 +154,22 @@ pub enum Event {
         mid: Mid,
         /// What is forwarded.
         layer: Option<ShownLayer>,
+    },
+    /// A slot that `Listen` fills now plays this track: its first packet is on the way. `None`: nobody.
+    SlotVoice {
+        /// The viewer.
+        transport: TransportId,
+        /// The slot.
+        mid: Mid,
+        /// Who is played.
+        track: Option<TrackId>,
+    },
+    /// Who speaks in a group, loudest first, at most 5 times a second and only when it changed. Empty: nobody does.
+    Speakers {
+        /// The group.
+        group: GroupId,
+        /// At most [`crate::voices::MAX_SPEAKERS`].
+        speakers: Vec<Speaker>,
     },
     /// The answer to `Inspect`; `None`: there is no such transport.
     Inspected {

@@ -10,6 +10,14 @@ pub struct TransportId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct TrackId(pub u64);
 
+/// The voices of one stream. Minted by the control plane, never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct GroupId(pub u64);
+
+/// One source of a group: all tracks that it ever has share it. Minted by the control plane, never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SourceKey(pub u64);
+
 /// RTP synchronisation source (RFC 3550 §3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Ssrc(pub u32);

@@ -27,3 +27,4 @@ pub mod shard;
 pub mod stats;
 pub mod time;
 pub mod transport;
+pub mod voices;

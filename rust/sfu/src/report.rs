@@ -56,6 +56,15 @@ pub struct LayerReport {
     pub height: u16,
 }
 
+/// Somebody who speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Speaker {
+    /// The voice.
+    pub track: TrackId,
+    /// 0 (loudest) to 127, −dBov.
+    pub level: u8,
+}
+
 /// The layer that a slot shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ShownLayer {

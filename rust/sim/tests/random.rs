@@ -414,7 +414,9 @@ fn play(steps: &[Step]) -> usize {
     let mut refused = HashSet::new();
     for event in &world.bench.events {
         if let Event::Rejected {
-            transport, mid: None, ..
+            transport: Some(transport),
+            mid: None,
+            ..
         } = event
         {
             refused.insert(*transport);

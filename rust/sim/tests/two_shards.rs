@@ -89,9 +89,13 @@ fn refused(bench: &mut Bench, what: &str, command: Command, code: RefusalCode) {
     let (transport, named) = match &command {
         Command::OpenTransport { transport, .. }
         | Command::CloseTransport { transport }
-        | Command::Inspect { transport } => (*transport, None),
-        Command::AddSlot { transport, slot } => (*transport, Some(slot.mid)),
-        Command::BindSlot { transport, mid, .. } | Command::UnbindSlot { transport, mid } => (*transport, Some(*mid)),
+        | Command::Inspect { transport } => (Some(*transport), None),
+        Command::AddSlot { transport, slot } => (Some(*transport), Some(slot.mid)),
+        Command::BindSlot { transport, mid, .. } | Command::UnbindSlot { transport, mid } => {
+            (Some(*transport), Some(*mid))
+        }
+        Command::AddVoice { .. } | Command::RemoveVoice { .. } => (None, None),
+        Command::Listen { transport, mids, .. } => (Some(*transport), mids.last().copied()),
     };
     let (events, footprint, stats) = (bench.events.len(), bench.shard.footprint(), bench.shard.stats());
     bench.command(command);

@@ -24,7 +24,7 @@ impl Core for Echo {
         match command {
             Command::OpenTransport { transport, .. } if self.open.contains(&transport) => {
                 self.events.push(Event::Rejected {
-                    transport,
+                    transport: Some(transport),
                     mid: None,
                     code: RefusalCode::Duplicate,
                 });
@@ -228,7 +228,7 @@ fn a_panic_closes_every_transport_and_the_shard_lives_on() {
         reason,
     };
     let refused = Event::Rejected {
-        transport: TransportId(1),
+        transport: Some(TransportId(1)),
         mid: None,
         code: RefusalCode::Duplicate,
     };

@@ -26,4 +26,4 @@ mod tests;
 
 pub use layers::LayerTable;
 pub use receiver::{PolledRtcp, Received, Receiver};
-pub use track::{Encoding, Subscriber, Track, TrackKey, Tracks};
+pub use track::{Encoding, Membership, Subscriber, Track, TrackKey, Tracks};

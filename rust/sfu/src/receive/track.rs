@@ -16,6 +16,7 @@ use crate::receive::rate::Rate;
 use crate::report::TrackLayers;
 use crate::ring::{AUDIO_PACKETS, MAX_PACKET, Ring, VIDEO_PACKETS};
 use crate::time::Time;
+use crate::voices::Seat;
 
 /// Most packets in front of an IDR that are looked at for its parameter sets.
 const MAX_PARAMETER_PACKETS: u64 = 8;
@@ -60,6 +61,15 @@ pub struct Subscriber {
     pub encoding: u8,
 }
 
+/// The place of a track among the voices of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Membership {
+    /// The voices, as the shard numbers them.
+    pub group: u32,
+    /// Its place there.
+    pub seat: Seat,
+}
+
 /// A published track.
 #[derive(Debug)]
 pub struct Track {
@@ -75,6 +85,8 @@ pub struct Track {
     pub subscribers: Vec<Subscriber>,
     /// Whether a packet of it was ever kept.
     pub started: bool,
+    /// Whether it is a candidate for slots that whoever speaks is played in.
+    pub voice: Option<Membership>,
     encodings: Vec<Encoding>,
 }
 
@@ -87,6 +99,7 @@ impl Track {
             codecs: spec.codecs.clone(),
             subscribers: Vec::new(),
             started: false,
+            voice: None,
             encodings: spec.encodings.iter().map(|&spec| Encoding::new(spec)).collect(),
         }
     }

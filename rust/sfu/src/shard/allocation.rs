@@ -133,7 +133,10 @@ impl ShardCore {
             .ok_or(RefusalCode::UnknownTransport)?;
         transport.sender.check(slot, source.kind, &source.codecs)?;
         match source.kind {
-            Kind::Audio => self.show(now, index, slot, track, key.encoding(0), Limit::ALL),
+            Kind::Audio => {
+                self.leave_pool(now, index, slot);
+                self.show(now, index, slot, track, key.encoding(0), Limit::ALL);
+            }
             Kind::Video => {
                 let told = transport.wishes.of(slot).and_then(|wish| wish.told);
                 transport.wishes.set(Wish {
@@ -158,6 +161,7 @@ impl ShardCore {
         let wish = self
             .transport(index)
             .and_then(|transport| transport.wishes.remove(slot));
+        self.leave_pool(now, index, slot);
         self.turn_off(now, index, slot);
         if let Some(wish) = wish {
             if wish.told.is_some() {
@@ -435,7 +439,7 @@ impl ShardCore {
     }
 
     /// Stage an encoding in a slot, and ask for the key frame that it needs.
-    fn show(&mut self, now: Time, index: u32, slot: SlotIndex, id: TrackId, key: EncodingKey, limit: Limit) {
+    pub(super) fn show(&mut self, now: Time, index: u32, slot: SlotIndex, id: TrackId, key: EncodingKey, limit: Limit) {
         let before = self.bound(index, slot);
         let Some(source) = self.tracks.get(key.into()) else {
             return;
@@ -464,7 +468,7 @@ impl ShardCore {
         self.mark_dirty(index);
     }
 
-    fn turn_off(&mut self, now: Time, index: u32, slot: SlotIndex) {
+    pub(super) fn turn_off(&mut self, now: Time, index: u32, slot: SlotIndex) {
         let before = self.bound(index, slot);
         if let Some(transport) = self.transport(index) {
             transport.sender.unbind(now, slot);

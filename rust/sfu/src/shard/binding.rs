@@ -55,6 +55,12 @@ impl ShardCore {
             if let Some(transport) = self.transport(subscriber.transport) {
                 transport.sender.forget(subscriber.slot, gone);
             }
+            if let Some(voice) = track.voice {
+                self.lost_voice(subscriber.transport, subscriber.slot, voice);
+            }
+        }
+        if let Some(voice) = track.voice {
+            self.leave_group(voice);
         }
     }
 
@@ -74,7 +80,8 @@ impl ShardCore {
             }
             let track = self.tracks.get(key.into()).map(|track| track.id);
             let viewer = self.transports.get(index as usize).and_then(Option::as_deref);
-            if let (Some(track), Some(viewer)) = (track, viewer)
+            // Slots that are filled with voices tell so themselves.
+            if let (Some(track), Some(viewer)) = (track, viewer.filter(|viewer| !viewer.is_in_pool(slot)))
                 && let Some(mid) = viewer.sender.mid(slot)
             {
                 self.events.push(Event::SlotBound {

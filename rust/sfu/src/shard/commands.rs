@@ -21,15 +21,18 @@ use crate::transport::ice::IceLite;
 impl ShardCore {
     pub(super) fn obey(&mut self, now: Time, command: Command) {
         let (transport, mid, result) = match command {
-            Command::OpenTransport { transport, spec } => (transport, None, self.open(now, transport, *spec)),
+            Command::OpenTransport { transport, spec } => (Some(transport), None, self.open(now, transport, *spec)),
             Command::CloseTransport { transport } => {
                 if let Some(&index) = self.by_id.get(&transport) {
                     self.serving = Some(index);
                     self.close(now, index);
                 }
-                (transport, None, Ok(()))
+                (Some(transport), None, Ok(()))
             }
-            Command::AddSlot { transport, slot } => (transport, Some(slot.mid), self.add_slot(transport, &slot)),
+            Command::AddSlot { transport, slot } => {
+                let added = self.add_slot(transport, &slot);
+                (Some(transport), Some(slot.mid), added)
+            }
             Command::BindSlot {
                 transport,
                 mid,
@@ -38,13 +41,30 @@ impl ShardCore {
                 priority,
             } => {
                 let bound = self.bind(now, transport, mid, track, choice, priority);
-                (transport, Some(mid), bound)
+                (Some(transport), Some(mid), bound)
             }
-            Command::UnbindSlot { transport, mid } => (transport, Some(mid), self.unbind(transport, mid, now)),
+            Command::UnbindSlot { transport, mid } => {
+                let unbound = self.unbind(transport, mid, now);
+                (Some(transport), Some(mid), unbound)
+            }
+            Command::AddVoice { group, track, source } => (None, None, self.add_voice(group, track, source)),
+            Command::RemoveVoice { track } => {
+                self.remove_voice(track);
+                (None, None, Ok(()))
+            }
+            Command::Listen {
+                transport,
+                group,
+                mids,
+                excluded,
+            } => match self.listen(now, transport, group, &mids, excluded) {
+                Ok(()) => (Some(transport), None, Ok(())),
+                Err((mid, code)) => (Some(transport), mid, Err(code)),
+            },
             Command::Inspect { transport } => {
                 let report = self.report(now, transport).map(Box::new);
                 self.events.push(Event::Inspected { transport, report });
-                (transport, None, Ok(()))
+                (Some(transport), None, Ok(()))
             }
         };
         if let Err(code) = result {
@@ -83,6 +103,7 @@ impl ShardCore {
             receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc),
             sender,
             wishes: Wishes::default(),
+            pool: None,
             allocator: Allocator::new(&spec.bandwidth),
             layers_due: None,
             layers_told: None,
@@ -158,6 +179,9 @@ impl ShardCore {
         }
         for key in &transport.tracks {
             self.end_track(*key);
+        }
+        if let Some(pool) = &transport.pool {
+            self.stop_listening(pool);
         }
         self.free.push(index);
         self.events.push(Event::TransportClosed {

@@ -147,7 +147,10 @@ impl ShardCore {
                 track: track.id,
             });
         }
-        let Some(view) = self.tracks.encoding(key) else {
+        if let Some(voice) = track.voice {
+            self.hear(now, key.into(), voice, received.seq);
+        }
+        let (Some(track), Some(view)) = (self.tracks.get(key.into()), self.tracks.encoding(key)) else {
             return Ok(());
         };
         let mut switched = std::mem::take(&mut self.scratch.switched);
@@ -193,6 +196,7 @@ impl ShardCore {
         for one in switched.drain(..) {
             self.reconcile(one.index, one.slot, one.before);
             self.tell_layer(now, one.index, one.slot);
+            self.tell_voice(now, one.index, one.slot);
         }
         self.scratch.switched = switched;
         if awaited {

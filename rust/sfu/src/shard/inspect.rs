@@ -61,6 +61,7 @@ impl ShardCore {
             + self.by_ufrag.len()
             + self.by_path.len()
             + self.tracks.len()
+            + self.voices.footprint()
             + self.transports.iter().flatten().count()
     }
 
@@ -105,6 +106,7 @@ impl ShardCore {
                 problems.push(format!("a table leads to place {index}, where nobody is"));
             }
         }
+        self.voice_problems(&mut problems);
         problems
     }
 }

@@ -13,6 +13,7 @@ mod ingress;
 mod inspect;
 mod timers;
 mod transport;
+mod voices;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
@@ -27,6 +28,7 @@ use crate::receive::Tracks;
 use crate::stats::Stats;
 use crate::time::Time;
 use crate::transport::dtls::DtlsConfig;
+use crate::voices::Order;
 
 use hash::FastHasher;
 use timers::Timers;
@@ -68,6 +70,7 @@ pub struct ShardCore {
     by_ufrag: HashMap<String, u32>,
     by_path: HashMap<Path, u32, BuildHasherDefault<FastHasher>>,
     tracks: Tracks,
+    voices: voices::Voices,
     timers: Timers,
     dirty: VecDeque<u32>,
     control: egress::Control,
@@ -83,6 +86,8 @@ pub struct ShardCore {
 struct Scratch {
     switched: Vec<binding::Switched>,
     requests: Vec<EncodingKey>,
+    listeners: Vec<u32>,
+    orders: Vec<Order>,
     desk: allocation::Desk,
 }
 
@@ -105,6 +110,7 @@ impl ShardCore {
             by_ufrag: HashMap::new(),
             by_path: HashMap::default(),
             tracks: Tracks::default(),
+            voices: voices::Voices::default(),
             timers: Timers::default(),
             dirty: VecDeque::new(),
             control: egress::Control::default(),
@@ -141,11 +147,14 @@ impl ShardCore {
         }) {
             self.guarded(|shard| shard.serve(now, index));
         }
+        while let Some(group) = self.voices.pop(now) {
+            self.guarded(|shard| shard.rank(now, group));
+        }
     }
 
     /// When `timeout` wants to be called next.
     pub fn next_timeout(&self) -> Option<Time> {
-        self.timers.next()
+        [self.timers.next(), self.voices.next()].into_iter().flatten().min()
     }
 
     /// Write datagrams that may leave now into `out`, as many as fit. `true`: call again after emptying it.

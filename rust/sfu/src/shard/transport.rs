@@ -6,13 +6,14 @@ use super::allocation::Wishes;
 use crate::command::{DtlsRole, Fingerprint, ReceiveSpec};
 use crate::ids::{Mid, Ssrc, TransportId};
 use crate::outbox::Path;
-use crate::receive::{Receiver, TrackKey};
-use crate::send::Sender;
+use crate::receive::{Membership, Receiver, TrackKey};
 use crate::send::allocator::Allocator;
+use crate::send::{Sender, SlotIndex};
 use crate::time::Time;
 use crate::transport::dtls::Dtls;
 use crate::transport::ice::IceLite;
 use crate::transport::srtp::{SrtpIn, SrtpOut};
+use crate::voices::Pool;
 
 /// A transport ends this long after its last authenticated packet (RFC 7675 §5.1).
 pub(super) const CONSENT: Duration = Duration::from_secs(30);
@@ -95,6 +96,8 @@ pub(super) struct Transport {
     pub receiver: Receiver,
     pub sender: Sender,
     pub wishes: Wishes,
+    /// Slots that are filled with whoever speaks.
+    pub pool: Option<Box<Pool>>,
     pub allocator: Allocator,
     /// When to tell next what flows of its pictures.
     pub layers_due: Option<Time>,
@@ -123,6 +126,19 @@ impl Transport {
             self.handshaking
         };
         since.unwrap_or(self.opened)
+    }
+
+    /// Is the slot filled with whoever speaks?
+    pub fn is_in_pool(&self, slot: SlotIndex) -> bool {
+        self.pool.as_ref().is_some_and(|pool| pool.has(slot))
+    }
+
+    /// Does such a slot play this voice, or await it?
+    pub fn plays(&self, slot: SlotIndex, voice: Membership) -> bool {
+        let pool = self.pool.as_ref().filter(|pool| pool.group == voice.group);
+        pool.and_then(|pool| pool.place(slot)).is_some_and(|place| {
+            place.voice == Some(voice.seat) || place.plays.is_some_and(|(seat, _)| seat == voice.seat)
+        })
     }
 
     /// When something is to be done at the latest.

@@ -136,6 +136,8 @@ impl Ours {
                 | Event::SlotBound { .. }
                 | Event::TrackLayers(_)
                 | Event::SlotLayer { .. }
+                | Event::SlotVoice { .. }
+                | Event::Speakers { .. }
                 | Event::Stats(_) => {}
             }
         }
