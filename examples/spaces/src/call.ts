@@ -145,17 +145,15 @@ export class Call {
     const view = new View(refreshable(first, this.#asks('viewer-token'), document.baseURI));
     view.on('track', (event) => this.#tracked(event));
     view.on('broadcastEvent', ({ name, data }) => {
-      const source = typeof data.sourceId === 'string' ? data.sourceId : null;
-      if (name === 'vad') this.voices.carries(String(data.mediaId), source);
-      else if (name === 'active' && source) this.#live.add(source);
-      else if (name === 'inactive' && source) this.#live.delete(source);
+      if (typeof data.sourceId !== 'string') return;
+      if (name === 'active') this.#live.add(data.sourceId);
+      else if (name === 'inactive') this.#live.delete(data.sourceId);
       this.#handlers.changed();
     });
     view.on('connectionStateChange', (state) => {
       if (state === 'connected') this.#listens('live');
     });
     view.on('reconnect', () => {
-      this.voices.reset();
       this.#live.clear();
       this.#listens('interrupted');
     });
@@ -191,19 +189,12 @@ export class Call {
     if (track.kind === 'video') {
       this.#picture = new MediaStream([track]);
     } else {
-      const isMain = mid === this.#mainAudioMid();
-      if (isMain && this.#room.ownerId !== this.#me) this.voices.carries(mid, this.#room.ownerId);
       const sound = this.#sounds.get(mid) ?? new Audio();
       this.#sounds.set(mid, sound);
       sound.srcObject = new MediaStream([track]);
       this.#play(sound);
     }
     this.#handlers.changed();
-  }
-
-  #mainAudioMid(): string | null | undefined {
-    const transceivers = this.#view.webRTCPeer?.getTransceivers() ?? [];
-    return transceivers.find(({ receiver }) => receiver.track.kind === 'audio')?.mid;
   }
 
   #play(sound: HTMLAudioElement): void {
@@ -223,9 +214,11 @@ export class Call {
     const now = performance.now();
     type Report = ReadonlyMap<string, Record<string, unknown>>;
     for (const [mid, level] of heard ? levelsIn(heard as unknown as Report) : []) {
-      this.voices.sampled(mid, level, now);
+      // The server moves voices between the tracks; the client keeps what the `vad` events said of each.
+      const source = this.#view.sourceOf(mid);
+      if (source) this.voices.sampled(source, level, now);
     }
-    if (sent) this.voices.sampledSource(this.#me, ownLevelIn(sent as unknown as Report), now);
+    if (sent) this.voices.sampled(this.#me, ownLevelIn(sent as unknown as Report), now);
     if (!this.#ended) this.#handlers.sampled();
   }
 

@@ -40,7 +40,7 @@ export class Face extends LitElement {
         inset: -4px;
         border-radius: 42%;
         border: 3px solid var(--talk);
-        box-shadow: 0 0 0 calc(var(--level) * 9px) color-mix(in srgb, var(--talk) 32%, transparent);
+        box-shadow: 0 0 0 calc(var(--level) * 7px) color-mix(in srgb, var(--talk) 32%, transparent);
       }
       @media (prefers-reduced-motion: no-preference) {
         .ring {

@@ -67,9 +67,19 @@ export class Lobby extends LitElement {
       .hello {
         display: grid;
         gap: 1.6rem;
-        align-content: center;
+        align-content: end;
         max-inline-size: 28rem;
-        padding-block-end: calc(2rem + env(safe-area-inset-bottom));
+        padding-block-end: calc(2.5rem + env(safe-area-inset-bottom));
+      }
+      .hello button {
+        min-block-size: 3.5rem;
+        font-size: 1.1rem;
+      }
+      @media (min-width: 40rem) {
+        .hello {
+          align-content: center;
+          padding-block-end: 14vh;
+        }
       }
       .hello h2 {
         font-size: clamp(2.1rem, 9vw, 3.1rem);

@@ -32,7 +32,7 @@ export class RoomView extends LitElement {
         gap: 0.8rem;
         align-items: center;
         justify-content: space-between;
-        padding: calc(0.8rem + env(safe-area-inset-top)) 1.1rem 0.7rem;
+        padding: calc(0.8rem + env(safe-area-inset-top)) max(1.1rem, (100% - 75.8rem) / 2) 0.7rem;
         background: color-mix(in srgb, var(--ground) 88%, transparent);
         backdrop-filter: blur(14px);
       }
@@ -73,10 +73,11 @@ export class RoomView extends LitElement {
       }
       @media (min-width: 60rem) {
         header {
-          padding-inline: 2rem;
+          padding-inline: max(2rem, (100% - 74rem) / 2);
         }
         main {
-          padding-inline: 2rem;
+          padding-inline: max(2rem, (100% - 74rem) / 2);
+          max-inline-size: none;
           gap: 2rem;
           grid-template-columns: minmax(0, 1.9fr) minmax(19rem, 1fr);
         }
@@ -156,7 +157,7 @@ export class RoomView extends LitElement {
       }
       .person {
         display: grid;
-        gap: 0.55rem;
+        gap: 0.75rem;
         justify-items: center;
         align-content: start;
         inline-size: 100%;
@@ -258,6 +259,7 @@ export class RoomView extends LitElement {
       }
       nav .round {
         inline-size: 3.5rem;
+        flex: none;
       }
       nav .wide {
         flex: 0 1 17rem;

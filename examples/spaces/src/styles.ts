@@ -101,7 +101,7 @@ export const shared = css`
   }
   dialog {
     border: 0;
-    padding: 1.4rem 1.2rem calc(1.2rem + env(safe-area-inset-bottom));
+    padding: 1.5rem 1.3rem calc(1.3rem + env(safe-area-inset-bottom));
     inline-size: min(100%, 30rem);
     max-inline-size: 100%;
     margin: auto auto 0;
@@ -116,6 +116,7 @@ export const shared = css`
   @media (min-width: 40rem) {
     dialog {
       margin: auto;
+      padding: 1.8rem;
       border-radius: 1.6rem;
     }
   }

@@ -10,40 +10,12 @@ interface Voice {
   spokeAt: number;
 }
 
-/**
- * Who is talking: levels of received tracks, by the source that the server says is in each.
- *
- * The server moves sources between the tracks, and tells by `vad` which one a track carries now.
- */
+/** Who is talking, by samples of the level of each source. */
 export class Voices {
-  /** By mid of the track. */
-  readonly #sources = new Map<string, string>();
   readonly #voices = new Map<string, Voice>();
 
-  /** The connection is new: nothing is known of its tracks. */
-  reset(): void {
-    this.#sources.clear();
-  }
-
-  /** This track carries another source; `null`: none. */
-  carries(mid: string, source: string | null): void {
-    if (source === null) this.#sources.delete(mid);
-    else this.#sources.set(mid, source);
-  }
-
-  /** The source of a track. */
-  sourceOf(mid: string): string | undefined {
-    return this.#sources.get(mid);
-  }
-
-  /** One sample of a track. Tracks that carry nobody are ignored, whatever they still play. */
-  sampled(mid: string, level: number, now: number): void {
-    const source = this.#sources.get(mid);
-    if (source !== undefined) this.sampledSource(source, level, now);
-  }
-
-  /** One sample of a source, as of one's own microphone. */
-  sampledSource(source: string, level: number, now: number): void {
+  /** One sample of what is heard of a source, from 0 to 1. */
+  sampled(source: string, level: number, now: number): void {
     const before = this.#voices.get(source);
     this.#voices.set(source, {
       level: Math.max(level, (before?.level ?? 0) * SINKS),
