@@ -325,6 +325,42 @@ async def test_a_page_that_ignores_its_demotion_is_heard_no_more(people: People)
     await expect(mallory.page.get_by_text("You are not heard any more")).to_be_visible(timeout=20_000)
 
 
+async def test_whose_connections_are_lost_is_back_in_the_same_place(people: People) -> None:
+    ada = await opened(people, "Ada")
+    ben = await people.enter("Ben", PHONE)
+    is_cut = False
+    sides: list[WebSocketRoute] = []
+
+    async def line(socket: WebSocketRoute) -> None:
+        if is_cut:
+            await socket.close(code=3000)
+        else:
+            sides.extend((socket, socket.connect_to_server()))
+
+    await ben.page.route_web_socket(re.compile(r"/(socket|gate/\w+\?.*)$"), line)
+    await joined(people, ada, ben)
+    await ben.button("Raise hand").click()
+    await ada.button("Let Ben speak").click()
+    await ada.hears(ben)
+
+    before = len(ada.heard)
+    is_cut = True
+    for side in sides:
+        await side.close(code=3000)
+    await expect(ada.face(ben)).to_contain_text("reconnecting")
+    await expect(ben.page.get_by_text("Connection lost")).to_be_visible()
+    await ada.heard_event("inactive", ben, before)
+    is_cut = False
+    await expect(ben.page.get_by_text("Connection lost")).to_have_count(0, timeout=20_000)
+    await expect(ada.face(ben)).not_to_contain_text("reconnecting")
+    await expect(ada.speakers()).to_have_count(2)
+    # Media comes back by itself, by new tokens.
+    await ada.heard_event("active", ben, before)
+    await ada.hears(ben)
+    await ben.hears(ada)
+    await ben.sees_the_host()
+
+
 async def test_a_speaker_is_invited_before_its_microphone_is_on(people: People) -> None:
     ada = await opened(people, "Ada")
     ben = await people.enter("Ben", PHONE)

@@ -8,6 +8,7 @@ way; it goes to Rostra directly.
 """
 
 import asyncio
+import contextlib
 import hmac
 import secrets
 from collections.abc import Callable
@@ -147,18 +148,17 @@ class Gate:
             previous.set()
 
     async def _connect(self, browser: WebSocket, url: str, key: _Key, ended: asyncio.Event) -> None:
-        opening = connect(url, max_size=MAX_MESSAGE, compression=None, proxy=None, open_timeout=10, close_timeout=2)
-        try:
-            rostra = await opening
-        except (OSError, TimeoutError, WebSocketException):
-            await browser.send_denial_response(PlainTextResponse("The media server cannot be reached", 502))
-            return
-        try:
-            await browser.accept()
-            code = await _relay(browser, rostra, key, ended)
-        finally:
-            # In order, whatever happened to the page: a feed without its socket could not be ended any more.
-            await rostra.close()
+        await browser.accept()
+        code = None
+        with contextlib.suppress(OSError, TimeoutError, WebSocketException):
+            rostra = await connect(
+                url, max_size=MAX_MESSAGE, compression=None, proxy=None, open_timeout=10, close_timeout=2
+            )
+            try:
+                code = await _relay(browser, rostra, key, ended)
+            finally:
+                # In order, whatever happened to the page: a feed without its socket could not be ended any more.
+                await rostra.close()
         # Without a close frame the page's client sees a broken connection, and makes a new one; that is meant.
         if code is not None:
             await browser.close(code)

@@ -16,8 +16,9 @@ async def site() -> AsyncIterator[Site]:
     rostra = Rostra()
     clock = [1_000_000.0]
     async with contextlib.AsyncExitStack() as servers:
-        rostra.http = await servers.enter_async_context(serving(rostra.app()))
+        rostra_serves = await servers.enter_async_context(contextlib.AsyncExitStack())
+        rostra.http = await rostra_serves.enter_async_context(serving(rostra.app()))
         director = Director(rostra.http, publish_token="publishing", subscribe_token="subscribing")
         http = await servers.enter_async_context(serving(Server(director, now_s=lambda: clock[0]).app()))
         async with contextlib.AsyncExitStack() as stack:
-            yield Site(http.replace("http", "ws", 1), rostra, stack, clock)
+            yield Site(http.replace("http", "ws", 1), rostra, stack, clock, rostra_serves)

@@ -140,6 +140,9 @@ class Site:
     rostra: Rostra
     stack: contextlib.AsyncExitStack
     clock: list[float]
+    """What the gate reads, in seconds."""
+    rostra_serves: contextlib.AsyncExitStack
+    """Closing it ends the media server."""
 
     async def open(self) -> Page:
         """A page that nobody is at yet."""

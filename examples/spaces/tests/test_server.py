@@ -197,11 +197,27 @@ async def test_the_page_learns_how_the_media_server_ended_it(site: Site) -> None
     await site.rostra.sockets[-1].close(1001)
     await through.wait_closed()
     assert through.close_code == 1001
+    assert await site.rostra.next() == 1001
     through = await site.through(await ada.ask("publisher-token", roomId=room))
+    await site.rostra.next()
     await site.rostra.sockets[-1].close(1011)
     await through.wait_closed()
     # Broken for the page too: its client makes a new connection then, and only then.
     assert through.close_code == 1006
+
+
+async def test_a_media_server_that_does_not_open_is_a_broken_connection(site: Site) -> None:
+    room, (ada, _) = await talk(site, "Ada", "Ben")
+    site.rostra.http = "http://127.0.0.1:1"
+    through = await site.through(await ada.ask("publisher-token", roomId=room))
+    await through.wait_closed()
+    assert through.close_code == 1006
+
+
+async def test_a_director_that_is_not_there_is_said_so(site: Site) -> None:
+    room, (ada, _) = await talk(site, "Ada", "Ben")
+    await site.rostra_serves.aclose()
+    assert await ada.refused("publisher-token", roomId=room) == ("The media server cannot be reached", 503)
 
 
 async def test_a_lost_page_is_away_and_comes_back_by_its_secret(site: Site) -> None:
