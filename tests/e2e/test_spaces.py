@@ -375,7 +375,7 @@ async def test_a_speaker_is_invited_before_its_microphone_is_on(people: People) 
 
     await ada.face(ben).click()
     await ada.button("Invite to speak").click()
-    await ben.button("Turn my microphone on").click()
+    await ben.button("Start talking").click()
     await ada.hears(ben)
     # One's own place, by one's own choice.
     await ben.button("Be a listener again").click()

@@ -76,8 +76,8 @@ export class Face extends LitElement {
         box-shadow: 0 1px 5px rgb(0 0 0 / 0.28);
       }
       .sign.hand {
-        background: var(--hand-ground);
-        color: var(--hand);
+        background: var(--hand);
+        color: var(--card);
       }
       .sign.muted {
         color: var(--bad);

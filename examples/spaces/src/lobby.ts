@@ -109,7 +109,8 @@ export class Lobby extends LitElement {
         block-size: 100%;
         display: grid;
         gap: 0.9rem;
-        justify-items: stretch;
+        grid-template-columns: minmax(0, 1fr);
+        align-content: space-between;
         text-align: start;
         font-weight: 400;
         padding: 1.1rem 1.2rem;

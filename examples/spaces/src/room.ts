@@ -408,7 +408,7 @@ export class RoomView extends LitElement {
             <div class="ask" role="alert">
               The host invites you to speak.
               <div>
-                <button class="main" @click=${() => session.speak()}>${icon('mic')} Turn my microphone on</button>
+                <button class="main" @click=${() => session.speak()}>${icon('mic')} Start talking</button>
                 <button @click=${() => this.#stepDown()}>Not now</button>
               </div>
             </div>`
@@ -560,9 +560,11 @@ export class RoomView extends LitElement {
   #speakerActs() {
     const { session } = this;
     const { call, self, isHost } = session;
+    // Who is invited has the same question before its eyes.
+    if (session.isInvited) return nothing;
     if (call?.speaking === 'off') {
       return html`
-        <button class="wide main" @click=${() => session.speak()}>${icon('mic')} Turn microphone on</button>
+        <button class="wide main" @click=${() => session.speak()}>${icon('mic')} Start talking</button>
         ${isHost ? nothing : this.#stepDownButton()}
       `;
     }

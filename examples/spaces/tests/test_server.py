@@ -2,13 +2,19 @@
 
 import asyncio
 import json
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
-from spaces_site import Page, Site
+from spaces_site import Page, Site, serving
+from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from spaces.director import Director
 from spaces.gate import TICKET_S, NotAllowed, bound
 from spaces.messages import RoomId, UserId
+from spaces.server import Server, _Socket
 
 
 async def talk(site: Site, *names: str) -> tuple[str, list[Page]]:
@@ -289,3 +295,48 @@ def test_a_speaker_sends_nothing_but_its_feed(text: str, answer: dict[str, objec
     with pytest.raises(NotAllowed) as caught:
         bound(text, UserId("u"), RoomId("r"))
     assert json.loads(caught.value.answer) == {"type": "error", **answer}
+
+
+async def test_the_page_is_served_with_headers_that_keep_others_out(tmp_path: Path) -> None:
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text("<p>page")
+    (tmp_path / "assets" / "index-1a2b.js").write_text("1")
+    director = Director("http://127.0.0.1:1", publish_token="p", subscribe_token="s")
+    async with (
+        serving(Server(director, static=tmp_path).app()) as http,
+        httpx.AsyncClient(base_url=http, trust_env=False) as client,
+    ):
+        page = await client.get("/")
+        assert page.text == "<p>page"
+        assert page.headers["cache-control"] == "no-cache"
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        asset = await client.get("/assets/index-1a2b.js")
+        assert "immutable" in asset.headers["cache-control"]
+        assert (await client.get("/healthz")).text == "ok"
+        assert (await client.get("/missing")).status_code == 404
+
+
+async def test_a_page_that_reads_too_slowly_is_cut_off_after_what_it_has_coming() -> None:
+    sent: list[Any] = []
+    reads = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        await reads.wait()
+        sent.append(message)
+
+    websocket = WebSocket({"type": "websocket", "headers": []}, receive, send)
+    reads.set()
+    await websocket.accept()
+    reads.clear()
+    socket = _Socket(websocket)
+    for number in range(1000):
+        socket.post(str(number))
+    reads.set()
+    await socket.write()
+    texts = [message["text"] for message in sent if message["type"] == "websocket.send"]
+    assert texts == [str(number) for number in range(256)]
+    assert sent[-1] == {"type": "websocket.close", "code": 1013, "reason": ""}
