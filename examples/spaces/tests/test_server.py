@@ -244,7 +244,9 @@ async def test_a_second_tab_takes_the_place_of_the_first(site: Site) -> None:
     second = await site.open()
     await second.ask("resume", userId=ada.id, secret=ada.secret)
     assert await ada.closed() == 4000
-    await second.ask("promote-user", roomId=room, userId=ben.id, promoted=True)
+    for promoted in (True, False):
+        await second.ask("promote-user", roomId=room, userId=ben.id, promoted=promoted)
+        assert (await second.event("user-promoted"))["promoted"] is promoted
     assert "user-away" not in [event["event"] for event in ben.events]
 
 
