@@ -34,6 +34,7 @@ FLAGS = [
 ]
 HELPERS = Path(__file__).with_name("page.js").read_text()
 LAYERS = Path(__file__).with_name("layers.js").read_text()
+VOICES = Path(__file__).with_name("voices.js").read_text()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -121,7 +122,12 @@ async def open_page(browser: Browser, server: Server) -> AsyncIterator[Page]:
         await route.fulfill(body=LAYERS, content_type="text/javascript")
 
     await page.route("**/t.js", helpers)
+
+    async def voices(route: Route) -> None:
+        await route.fulfill(body=VOICES, content_type="text/javascript")
+
     await page.route("**/layers.js", layers)
+    await page.route("**/voices.js", voices)
     # A real answer of the server: Chromium lets a made-up page open no sockets to this machine.
     await page.goto(f"{server.http}/healthz")
     await page.evaluate("document.body.replaceChildren()")

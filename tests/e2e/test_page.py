@@ -301,6 +301,41 @@ async def test_two_streams_play_side_by_side(site: Site) -> None:
     await plays(page, main_of(players))
 
 
+async def test_voices_behind_the_main_picture_are_played_and_named(site: Site) -> None:
+    studio = await site.open()
+    await publish(studio, "voices")
+    page = await site.open("voices")
+    player = page.locator("watch-player")
+    talking = player.get_by_role("list", name="Talking")
+    await plays(page, main_of(player))
+    # With one source there is nobody to tell apart.
+    await expect(talking).to_be_hidden()
+    await publish(studio, "voices", "Guest")
+    await expect(talking).to_be_visible()
+    for name in ("Guest", "Main source"):
+        await expect(talking.locator("li", has_text=name)).to_be_visible(timeout=15_000)
+    await expect(player.locator(".strip .talks")).to_have_text("Guest")
+    # By ear: the main picture has the beeps of one, a track behind it those of the other.
+    sounds = """async (element) => {
+      const context = new AudioContext();
+      const ear = new AnalyserNode(context, { fftSize: 2048 });
+      context.createMediaStreamSource(new MediaStream(element.srcObject.getAudioTracks())).connect(ear);
+      const samples = new Float32Array(ear.fftSize);
+      const loud = () => { ear.getFloatTimeDomainData(samples); return samples.some((one) => Math.abs(one) > 0.01); };
+      const end = performance.now() + 5000;
+      while (performance.now() < end && !loud()) await new Promise((resolve) => setTimeout(resolve, 10));
+      return loud() && !element.paused && !element.muted;
+    }"""
+    voices = player.locator("watch-voices audio")
+    await expect(voices).to_have_count(3)
+    assert await main_of(player).evaluate(sounds)
+    assert any([await voice.evaluate(sounds) for voice in await voices.all()])
+    # The sound is turned off with that of the main picture.
+    await main_of(player).evaluate("(video) => { video.muted = true; }")
+    for voice in await voices.all():
+        await untils(page, voice, "(voice) => voice.muted", "silence")
+
+
 async def test_a_phone_shows_everything_without_scrolling_sideways(site: Site) -> None:
     studio = await site.open(width=390, height=844)
     for source in ("", "Slides", "A camera with a name that is too long for one line of a phone"):

@@ -417,6 +417,10 @@ class Slots(RuleBasedStateMachine):
             assert set(self.hub._reports.owners) == tracks
             assert set(self.hub._reports.tracks) <= tracks
             assert set(self.hub._reports.shown) <= set(self.intents)
+            assert set(self.hub._voices._sources) == tracks
+            assert set(self.hub._voices._played) <= set(self.intents)
+            assert set(self.hub._voices._speaking) <= set(self.hub._grouped)
+            assert len(self.hub._grouped) == self.hub.totals().streams
 
     @invariant()
     def nothing_is_left_behind(self) -> None:

@@ -4,6 +4,8 @@ import {
   layersOf,
   type MediaLayers,
   type ProjectionMapping,
+  type Speaker,
+  speakersOf,
   type View,
 } from 'rostra';
 import { Sources } from './sources.js';
@@ -21,6 +23,7 @@ export interface StripPicture {
   readonly stream: MediaStream | undefined;
   readonly media: MediaLayers | undefined;
   readonly choice: Choice;
+  readonly talks: boolean;
 }
 
 export const AUTOMATIC: Choice = { layer: undefined, promote: false };
@@ -31,6 +34,8 @@ const STRIP_LAYER = { maxHeight: 240 };
 /** Which source each picture of a view shows, and in which layer. */
 export class Stage {
   readonly sources = new Sources();
+  /** Who talks, loudest first. */
+  speakers: readonly Speaker[] = [];
   readonly #view: View;
   readonly #changed: () => void;
   /** By mid. */
@@ -58,7 +63,7 @@ export class Stage {
     return this.sources.others().map(({ source, stream }) => {
       const mid = this.sources.placeOf(source)?.mid ?? '';
       const choice = this.#choices.get(mid) ?? AUTOMATIC;
-      return { source, stream, media: this.#medias[mid], choice };
+      return { source, stream, media: this.#medias[mid], choice, talks: this.talks(source) };
     });
   }
 
@@ -67,12 +72,22 @@ export class Stage {
     return mid === this.#mainMid() ? this.sources.main : this.sources.sourceAt(mid);
   }
 
+  talks(source: string | null | undefined): boolean {
+    return this.speakers.some(({ sourceId }) => sourceId === source);
+  }
+
   heard(event: BroadcastEvent): void {
     const { name, data } = event;
     const source = typeof data.sourceId === 'string' ? data.sourceId : null;
     const layers = layersOf(event);
     if (layers) {
       this.#medias = layers.medias;
+      this.#changed();
+      return;
+    }
+    const speaking = speakersOf(event);
+    if (speaking) {
+      this.speakers = speaking.speakers;
       this.#changed();
       return;
     }
@@ -88,6 +103,7 @@ export class Stage {
   lost(): void {
     this.sources.lost();
     this.#medias = {};
+    this.speakers = [];
   }
 
   /** Exchanges the main picture with one of the strip. */

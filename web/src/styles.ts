@@ -126,6 +126,9 @@ export const shared = css`
   .state.bad::before {
     background: var(--bad);
   }
+  .talks {
+    box-shadow: inset 0 0 0 2px var(--good);
+  }
   .trouble {
     margin: 0;
     color: var(--bad);

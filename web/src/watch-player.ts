@@ -8,11 +8,14 @@ import { Meter, type Reading, rateInWords } from './meter.js';
 import { NO_SETTINGS, type Settings } from './settings.js';
 import { AUTOMATIC, type Choice, Stage } from './stage.js';
 import { shared } from './styles.js';
+import { isVoice, VOICES } from './voices.js';
 import type { ChooseEvent, ShowEvent } from './watch-strip.js';
+import type { WatchVoices } from './watch-voices.js';
 import { counted, inWords, sourceInWords } from './words.js';
 import './layer-menu.js';
 import './line-panel.js';
 import './watch-strip.js';
+import './watch-voices.js';
 
 type Look = 'good' | 'warn' | 'bad';
 
@@ -73,7 +76,10 @@ export class WatchPlayer extends LitElement {
   @property() stream = '';
   @property({ attribute: false }) settings: Settings = NO_SETTINGS;
   @query('video.main') private video!: HTMLVideoElement;
+  @query('watch-voices') private speech!: WatchVoices | null;
   @state() private picture: MediaStream | null = null;
+  @state() private voices: readonly MediaStreamTrack[] = [];
+  @state() private volume = 1;
   @state() private status: { text: string; look: Look } = { text: 'Connecting…', look: 'warn' };
   @state() private trouble = '';
   @state() private isMuted = false;
@@ -121,9 +127,10 @@ export class WatchPlayer extends LitElement {
             .muted=${this.isMuted}
             @volumechange=${() => {
               this.isMuted = this.video.muted;
+              this.volume = this.video.volume;
             }}
           ></video>
-          ${shown === undefined ? nothing : html`<span class="name">${sourceInWords(shown)}</span>`}
+          ${shown === undefined ? nothing : html`<span class="name ${this.#stage?.talks(shown) ? 'talks' : ''}">${sourceInWords(shown)}</span>`}
           ${
             this.isMuted && !this.#trouble()
               ? html`<button class="sound main" @click=${this.#unmute}>Turn the sound on</button>`
@@ -149,7 +156,7 @@ export class WatchPlayer extends LitElement {
               : nothing
           }
         </div>
-        ${this.#layers()} ${this.#strip()}
+        ${this.#layers()} ${this.#strip()} ${this.#voices()}
         ${
           this.settings.apiSecret
             ? html`<line-panel
@@ -212,11 +219,24 @@ export class WatchPlayer extends LitElement {
     ></watch-strip>`;
   }
 
+  /** With one source there is nobody to tell apart. Its players stay, for whoever comes next. */
+  #voices() {
+    const isAlone = (this.#stage?.sources.others().length ?? 0) === 0;
+    return html`<watch-voices
+      ?hidden=${isAlone}
+      .tracks=${this.voices}
+      .speakers=${this.#stage?.speakers ?? []}
+      .volume=${this.volume}
+      .muted=${this.isMuted}
+    ></watch-voices>`;
+  }
+
   readonly #connect = (): void => {
     this.canRetry = false;
     this.trouble = '';
     this.status = { text: 'Connecting…', look: 'warn' };
     this.#view?.stop();
+    this.voices = [];
     const view = new View(() =>
       Director.getSubscriber({
         streamName: this.stream,
@@ -230,7 +250,8 @@ export class WatchPlayer extends LitElement {
     view.on('track', (event) => {
       // Added tracks come without streams; the strip has its own.
       const [stream] = event.streams;
-      if (stream) this.picture = stream;
+      if (isVoice(view, event)) this.voices = stream ? [...this.voices, event.track] : this.voices;
+      else if (stream) this.picture = stream;
     });
     view.on('connectionStateChange', (state) => {
       if (state === 'connected') {
@@ -242,10 +263,11 @@ export class WatchPlayer extends LitElement {
       this.status = { text: 'Trying again…', look: 'warn' };
       this.trouble = `${inWords(error)} Waiting for it…`;
       stage.lost();
+      this.voices = [];
     });
     view.on('error', (error) => this.#gaveUp(error));
     view.on('broadcastEvent', (event) => stage.heard(event));
-    view.connect().catch((error) => {
+    view.connect(VOICES).catch((error) => {
       if (this.#view === view && view.state === 'idle') this.#gaveUp(error);
     });
   };
@@ -279,6 +301,7 @@ export class WatchPlayer extends LitElement {
   #unmute(): void {
     this.isMuted = false;
     void this.updateComplete.then(() => this.video.play()).catch(() => undefined);
+    void this.updateComplete.then(() => this.speech?.play());
   }
 
   readonly #meter = new Meter('inbound-rtp');

@@ -77,7 +77,7 @@ export class WatchStrip extends LitElement {
   }
 
   // `live`, because Lit sets an object anew at every rendering, and a <video> starts anew with each `srcObject`.
-  #tile({ source, stream, media, choice }: StripPicture) {
+  #tile({ source, stream, media, choice, talks }: StripPicture) {
     const name = sourceInWords(source);
     return html`
       <div class="tile">
@@ -91,7 +91,7 @@ export class WatchStrip extends LitElement {
               ? html`<video autoplay muted playsinline .srcObject=${live(stream)}></video>`
               : nothing
           }
-          <span class="caption">${name}</span>
+          <span class="caption ${talks ? 'talks' : ''}">${name}</span>
         </button>
         ${
           stream

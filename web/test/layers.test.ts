@@ -131,6 +131,25 @@ describe('the stage', () => {
     expect(stage.strip[0]?.choice.promote).toBe(true);
   });
 
+  it('shows who talks, until nobody does or the connection is gone', async () => {
+    const stage = await staged();
+    const talk = (speakers: object[]) => FakeSocket.last.event('speakers', { speakers });
+    talk([{ sourceId: 'cam2', level: -20 }]);
+    expect([stage.talks(null), stage.talks('cam2'), stage.strip[0]?.talks]).toEqual([
+      false,
+      true,
+      true,
+    ]);
+    talk([{ sourceId: null, level: -20 }]);
+    expect([stage.talks(null), stage.talks(undefined), stage.strip[0]?.talks]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    stage.lost();
+    expect(stage.talks(null)).toBe(false);
+  });
+
   it('leaves the main picture to the server again', async () => {
     const stage = await staged();
     stage.choose(null, { layer: best, promote: false });

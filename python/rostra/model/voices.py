@@ -24,10 +24,10 @@ def keyed(stream: Stream, names: Iterable[SourceId | None], keys: Iterator[int])
 
     A key stays for as long as its source or somebody who does not want to hear it is there. ``keys`` are fresh ones.
     """
-    known = dict(stream.keys)
-    fresh = [name for name in names if name not in known]
+    fresh = [name for name in names if name not in stream.keys]
     if not fresh:
         return stream
+    known = dict(stream.keys)
     if len(known) > _SPARE_KEYS + 4 * len(stream.viewers):
         used = set(stream.sources).union(*(unheard(one) for one in stream.viewers.values() if one.pool))
         known = {name: key for name, key in known.items() if name in used}
