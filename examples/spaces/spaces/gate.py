@@ -67,6 +67,19 @@ def bound(text: str | bytes, user: UserId, room: RoomId) -> str:
     return msgspec.json.encode(command).decode()
 
 
+async def received(websocket: WebSocket) -> str:
+    """The next message; one of bytes is read as text, to be refused as such.
+
+    Raises:
+        WebSocketDisconnect: there is none any more.
+    """
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message["code"])
+    text: str | None = message.get("text")
+    return text if text is not None else message["bytes"].decode(errors="replace")
+
+
 @dataclass(frozen=True, slots=True)
 class _Ticket:
     token: str
@@ -198,7 +211,7 @@ async def _up(browser: WebSocket, rostra: ClientConnection, key: _Key) -> None:
     user, room, door = key
     try:
         while True:
-            text = await browser.receive_text()
+            text = await received(browser)
             if door == "publish":
                 try:
                     text = bound(text, user, room)

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from spaces import messages
 from spaces.director import Director
-from spaces.gate import Gate
+from spaces.gate import Gate, received
 from spaces.messages import DirectorData, Joined, RoomId, User, UserId, Welcome
 from spaces.rooms import GRACE_S, Door, Effect, EndMedia, Refused, Rooms, Tell
 
@@ -70,7 +70,7 @@ class Server:
         writing = asyncio.create_task(socket.write())
         try:
             while True:
-                await self._on_message(socket, await websocket.receive_text())
+                await self._on_message(socket, await received(websocket))
         except WebSocketDisconnect:
             pass
         finally:

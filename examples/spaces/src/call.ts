@@ -36,7 +36,8 @@ export class Call {
   readonly #handlers: CallHandlers;
   readonly #view: View;
   readonly #sounds = new Map<string, HTMLAudioElement>();
-  readonly #live = new Set<string>();
+  /** Sources that are live, and whether they send a picture. */
+  readonly #live = new Map<string, boolean>();
   readonly #sampling: ReturnType<typeof setInterval>;
   #picture: MediaStream | undefined;
   #publish: Publish | undefined;
@@ -60,7 +61,15 @@ export class Call {
     if (ownerId === this.#me) {
       return this.captured?.getVideoTracks().length ? this.captured : undefined;
     }
-    return this.#live.has(ownerId) ? this.#picture : undefined;
+    return this.#live.get(ownerId) ? this.#picture : undefined;
+  }
+
+  /** The host sends its voice and no picture: it has no camera. */
+  get isWithoutPicture(): boolean {
+    const { ownerId } = this.#room;
+    return ownerId === this.#me
+      ? this.captured !== undefined && this.captured.getVideoTracks().length === 0
+      : this.#live.get(ownerId) === false;
   }
 
   /** Sends a microphone, and the host's camera. Ends with `quiet()`. */
@@ -146,7 +155,7 @@ export class Call {
     view.on('track', (event) => this.#tracked(event));
     view.on('broadcastEvent', ({ name, data }) => {
       if (typeof data.sourceId !== 'string') return;
-      if (name === 'active') this.#live.add(data.sourceId);
+      if (name === 'active') this.#live.set(data.sourceId, hasVideo(data.tracks));
       else if (name === 'inactive') this.#live.delete(data.sourceId);
       this.#handlers.changed();
     });
@@ -236,4 +245,10 @@ export class Call {
     this.listening = listening;
     this.#handlers.changed();
   }
+}
+
+function hasVideo(tracks: unknown): boolean {
+  return (
+    Array.isArray(tracks) && tracks.some((track: { media?: unknown }) => track?.media === 'video')
+  );
 }

@@ -383,9 +383,11 @@ export class RoomView extends LitElement {
     const { call, isHost } = this.session;
     const text = call?.isHidden
       ? 'Your camera is off'
-      : isHost
-        ? 'Your picture appears here'
-        : `Waiting for ${host.username}’s picture`;
+      : call?.isWithoutPicture
+        ? `${isHost ? 'You are' : `${host.username} is`} without a camera`
+        : isHost
+          ? 'Your picture appears here'
+          : `Waiting for ${host.username}’s picture`;
     return html`<spaces-face .person=${host.id} .name=${host.username}></spaces-face>${text}`;
   }
 

@@ -52,6 +52,8 @@ async def test_bad_messages_are_answered_and_harm_nobody(site: Site) -> None:
     page = await site.enter("Ada")
     await page.connection.send("{}")
     assert (await page.receive())["error"].startswith("Not a command")
+    await page.connection.send(b"\xff")
+    assert (await page.receive())["error"].startswith("Not a command")
     await page.connection.send("x" * 5000)
     assert (await page.receive())["error"] == "Message too long"
     await page.ask("create-room", name="Talk")
@@ -115,6 +117,8 @@ async def test_the_page_publishes_as_nobody_else(site: Site) -> None:
     assert json.loads(await through.recv()) == {"type": "response", "transId": 0}
     await through.send(json.dumps({"type": "cmd", "transId": 1, "name": "record"}))
     assert json.loads(await through.recv()) == {"type": "error", "transId": 1, "data": "Not for speakers: record"}
+    await through.send(b"\xff")
+    assert json.loads(await through.recv()) == {"type": "error", "transId": None, "data": "Not a command"}
     await site.rostra.sockets[-1].send_text("an event")
     assert await through.recv() == "an event"
 
