@@ -82,7 +82,7 @@ export class Lobby extends LitElement {
         }
       }
       .hello h2 {
-        font-size: clamp(2.1rem, 9vw, 3.1rem);
+        font-size: clamp(2.1rem, 9vw, 2.7rem);
         line-height: 1.06;
         letter-spacing: -0.03em;
       }

@@ -68,8 +68,8 @@ export const shared = css`
     font: inherit;
     font-size: 1.05rem;
     color: var(--text);
-    background: var(--ground);
-    border: 1.5px solid var(--line);
+    background: var(--card);
+    border: 1.5px solid color-mix(in srgb, var(--faint) 75%, transparent);
     border-radius: 0.9rem;
     min-block-size: 3.2rem;
     padding: 0 1rem;
