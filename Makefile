@@ -4,13 +4,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test check e2e sim sim-bwe storm soak fuzz bench clean wheel requirements format
+.PHONY: help run spaces build setup test check e2e sim sim-bwe storm soak fuzz bench clean wheel requirements format
 
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
 RUST_SOURCES := $(shell find rust/sfu rust/node rust/python -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml Cargo.lock rust-toolchain.toml
-WEB_SOURCES := $(shell find js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null) package.json package-lock.json
+WEB_SOURCES := $(shell find js web examples/spaces -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/static/*' -not -path '*/__pycache__/*' -not -name '*.py' 2>/dev/null) package.json package-lock.json
 
 # rustup keeps its toolchains in $$HOME/.rustup. With another HOME they still stand beside the .cargo that holds the cargo on PATH.
 ifneq ($(shell cargo --version >/dev/null 2>&1 && echo works),works)
@@ -27,6 +27,9 @@ help: ## This list
 
 run: build ## Set up, build, and serve with a page to try it (ARGS="--http 127.0.0.1:9000")
 	@exec $(VENV)/bin/rostra dev $(ARGS)
+
+spaces: build ## The example Spaces, with a server of its own (ARGS="--listen 127.0.0.1:9000")
+	@PYTHONPATH=examples/spaces exec $(PY) -m spaces $(ARGS)
 
 build: $(STAMPS)/extension $(STAMPS)/web ## Leave .venv/bin/rostra ready
 
@@ -95,7 +98,7 @@ requirements: ## Resolve and hash the Python requirements anew
 	@$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.txt
 
 clean: ## Remove what was built
-	@rm -rf target rust/fuzz/target $(VENV) node_modules js/node_modules web/node_modules js/dist dist python/rostra/static python/rostra/*.so
+	@rm -rf target rust/fuzz/target $(VENV) node_modules js/node_modules web/node_modules js/dist dist python/rostra/static examples/spaces/spaces/static python/rostra/*.so
 
 $(STAMPS)/python: requirements.txt
 	$(call say,Python environment in .venv)

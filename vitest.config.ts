@@ -6,7 +6,7 @@ export default defineConfig({
     alias: { rostra: fileURLToPath(new URL('js/src/index.ts', import.meta.url)) },
   },
   test: {
-    include: ['js/test/**/*.test.ts', 'web/test/**/*.test.ts'],
+    include: ['js/test/**/*.test.ts', 'web/test/**/*.test.ts', 'examples/*/test/**/*.test.ts'],
     environment: 'node',
   },
 });
