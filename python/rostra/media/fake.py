@@ -446,7 +446,7 @@ class FakeEngine:
             slots=tuple(
                 SlotReport(mid, track, slot.layer, self._waiting(found, slot))
                 for mid, slot, track in slots
-                if track is not None
+                if track is not None and slot.spec.kind is Kind.VIDEO
             ),
         )
 

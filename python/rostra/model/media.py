@@ -457,7 +457,7 @@ class Speakers:
 
 @dataclass(frozen=True, slots=True)
 class SlotReport:
-    """One slot that has a track, and why it does not show what it is to show."""
+    """One video slot that has a track, and why it does not show what it is to show."""
 
     mid: Mid
     track: TrackId

@@ -128,7 +128,7 @@ pub struct TransportReport {
     pub rtt_us: u64,
     /// Its tracks.
     pub tracks: Vec<TrackLayers>,
-    /// Its slots that have a track.
+    /// Its video slots that have a track.
     pub slots: Vec<SlotReport>,
 }
 

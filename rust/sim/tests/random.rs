@@ -1,17 +1,20 @@
-//! What holds whatever happens: commands in any order, sensible or not, between packets that are lost, repeated, late or garbage, and jumps
-//! of time.
+//! What holds whatever happens: commands in any order, sensible or not, choices of layers among them, between packets that are lost, repeated,
+//! late or garbage, lines of any width and jumps of time. Long, because each kind of step stands beside what it does.
 
 mod common;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use common::archive::{Archive, Flow};
+use common::judge::{Counts, Judge};
 use common::peer::{Peer, VP8};
+use common::studio::Studio;
 use common::witness::Witness;
 use common::{Bench, mid, ms};
 use proptest::prelude::*;
 use rostra_sfu::choice::{LayerChoice, Priority};
-use rostra_sfu::command::{Command, Event, Kind, SlotSpec};
-use rostra_sfu::ids::{Ssrc, TrackId, TransportId};
+use rostra_sfu::command::{Command, Event, ExtensionKind, Kind, SlotSpec};
+use rostra_sfu::ids::{Mid, Ssrc, TrackId, TransportId};
 use rostra_sfu::transport::classify::{Class, classify};
 use rostra_sim::random::Random;
 
@@ -44,6 +47,18 @@ enum Step {
         slot: u8,
         source: usize,
         track: u8,
+        choice: LayerChoice,
+    },
+    /// Other layers of what a slot was bound to last.
+    Choose {
+        viewer: usize,
+        slot: u8,
+        choice: LayerChoice,
+    },
+    /// The line to a viewer carries this much.
+    Estimate {
+        viewer: usize,
+        kbps: u64,
     },
     Unbind {
         viewer: usize,
@@ -98,8 +113,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (place.clone(), 0..3u8).prop_map(|(place, what)| Step::OpenAgain { place, what }),
         1 => place.clone().prop_map(|place| Step::Close { place }),
         1 => (place.clone(), 0..6u8).prop_map(|(place, number)| Step::AddSlot { place, number }),
-        8 => (place.clone(), 0..6u8, place.clone(), 0..7u8)
-            .prop_map(|(viewer, slot, source, track)| Step::Bind { viewer, slot, source, track }),
+        8 => (place.clone(), 0..6u8, place.clone(), 0..7u8, choice())
+            .prop_map(|(viewer, slot, source, track, choice)| Step::Bind { viewer, slot, source, track, choice }),
+        6 => (place.clone(), 0..2u8, choice()).prop_map(|(viewer, slot, choice)| Step::Choose { viewer, slot, choice }),
+        2 => (place.clone(), prop_oneof![Just(60), Just(250), Just(1_000), Just(20_000)])
+            .prop_map(|(viewer, kbps)| Step::Estimate { viewer, kbps }),
         2 => (place.clone(), 0..5u8).prop_map(|(viewer, slot)| Step::Unbind { viewer, slot }),
         12 => (place.clone(), 1..6u8, any::<u8>())
             .prop_map(|(source, pictures, lost)| Step::Media { source, pictures, lost }),
@@ -116,9 +134,31 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Any layers, sensible or not.
+fn choice() -> impl Strategy<Value = LayerChoice> {
+    let layer = || prop_oneof![3 => Just(None), 2 => (0..4u8).prop_map(Some)];
+    prop_oneof![
+        1 => Just(LayerChoice::default()),
+        4 => (layer(), layer(), layer(), layer(), layer()).prop_map(
+            |(encoding, spatial, temporal, max_spatial, max_temporal)| LayerChoice {
+                encoding,
+                spatial,
+                temporal,
+                max_spatial,
+                max_temporal,
+                ..LayerChoice::default()
+            }
+        ),
+    ]
+}
+
 struct Client {
     peer: Peer,
-    witness: Option<Witness>,
+    studio: Studio,
+    eyes: Option<(Witness, Judge)>,
+    slots: HashMap<Mid, Ssrc>,
+    /// What each slot was bound to last.
+    bound: HashMap<Mid, TrackId>,
 }
 
 struct World {
@@ -128,7 +168,11 @@ struct World {
     accepted: Vec<TransportId>,
     log: Vec<(std::net::SocketAddr, Vec<u8>)>,
     random: Random,
-    packets: usize,
+    archive: Archive,
+    counts: Counts,
+    /// Events that were looked at, and when.
+    events: usize,
+    looked: u64,
 }
 
 impl World {
@@ -140,7 +184,10 @@ impl World {
             accepted: Vec::new(),
             log: Vec::new(),
             random: Random::new(1),
-            packets: 0,
+            archive: Archive::default(),
+            counts: Counts::default(),
+            events: 0,
+            looked: 0,
         }
     }
 
@@ -157,15 +204,28 @@ impl World {
         }
         self.number += 1;
         let mut peer = Peer::new(self.number);
+        let studio = Studio::new(&mut peer);
         self.accepted.push(peer.id);
-        let mut witness = None;
+        let slots = peer.spec.slots.iter().map(|slot| (slot.mid, slot.ssrc)).collect();
+        let mut eyes = None;
         if connects {
             peer.connect(&mut self.bench);
-            witness = peer.keys.as_ref().map(Witness::new);
+            let map = peer.extensions();
+            let mut judge = Judge::new(map, map.has(ExtensionKind::DependencyDescriptor));
+            for slot in &peer.spec.slots[..2] {
+                judge.slot(slot.ssrc, slot.rtx_ssrc);
+            }
+            eyes = peer.keys.as_ref().map(|keys| (Witness::new(keys), judge));
         } else {
             peer.open(&mut self.bench);
         }
-        self.clients[place] = Some(Client { peer, witness });
+        self.clients[place] = Some(Client {
+            peer,
+            studio,
+            eyes,
+            slots,
+            bound: HashMap::new(),
+        });
     }
 
     /// `lost` of 256 datagrams get lost, some more come twice or late.
@@ -180,17 +240,22 @@ impl World {
                 late.push(datagram);
                 continue;
             }
-            self.bench.raw(from, &datagram);
+            self.deliver(from, &datagram);
             if fate > 220 {
-                self.bench.raw(from, &datagram);
+                self.deliver(from, &datagram);
             }
             if fate > 180 && self.log.len() < 500 {
                 self.log.push((from, datagram));
             }
         }
         for datagram in late {
-            self.bench.raw(from, &datagram);
+            self.deliver(from, &datagram);
         }
+    }
+
+    fn deliver(&mut self, from: std::net::SocketAddr, datagram: &[u8]) {
+        self.archive.hear(self.bench.now, datagram);
+        self.bench.raw(from, datagram);
     }
 
     /// Everybody hears what was sent to it, but for what gets lost on the way. The witness hears all.
@@ -202,20 +267,68 @@ impl World {
             let address = client.peer.address;
             let mut answers = Vec::new();
             for datagram in self.bench.take(address) {
-                if let Some(witness) = &mut client.witness
+                if let Some((witness, judge)) = &mut client.eyes
                     && classify(&datagram) == Some(Class::Rtp)
                 {
-                    witness.see(&datagram);
-                    self.packets += 1;
+                    let (header, seq, packet) = witness.see(&datagram);
+                    judge.see(self.bench.now, &mut self.archive, header, seq, packet.as_deref());
                 }
                 if self.random.chance(0.95) {
                     answers.extend(client.peer.listen(self.bench.now, &datagram));
                 }
             }
+            answers.extend(client.studio.obey(&mut client.peer, &mut self.archive));
             if self.bench.closed(client.peer.id).is_some() {
-                self.clients[place] = None;
+                self.leave(place);
             }
             self.send(address, answers, 0);
+        }
+        let now = self.archive.moment();
+        let between = (std::mem::replace(&mut self.looked, now), now);
+        for event in &self.bench.events[self.events..] {
+            if let Event::SlotLayer {
+                transport,
+                mid,
+                layer: None,
+            } = event
+                && let Some(client) = self.clients.iter_mut().flatten().find(|one| one.peer.id == *transport)
+                && let Some((_, judge)) = &mut client.eyes
+            {
+                judge.emptied(self.bench.now, between, client.slots[mid]);
+            }
+        }
+        self.events = self.bench.events.len();
+    }
+
+    fn leave(&mut self, place: usize) {
+        if let Some(Client {
+            eyes: Some((_, mut judge)),
+            ..
+        }) = self.clients[place].take()
+        {
+            judge.finish(self.bench.now, &self.archive);
+            self.counts += judge.counts;
+        }
+    }
+
+    /// Bind a slot, and tell whoever judges if that was taken.
+    fn bind(&mut self, transport: TransportId, slot: u8, track: TrackId, choice: LayerChoice) {
+        let mid = mid(&slot.to_string());
+        let code = self.bench.refusal(Command::BindSlot {
+            transport,
+            mid,
+            track,
+            choice,
+            priority: Priority::default(),
+        });
+        let moment = self.archive.moment();
+        if code.is_none()
+            && let Some(client) = self.clients.iter_mut().flatten().find(|one| one.peer.id == transport)
+        {
+            client.bound.insert(mid, track);
+            if let Some((_, judge)) = &mut client.eyes {
+                judge.chose(moment, client.slots[&mid], (track.0 / 10) as u16, choice);
+            }
         }
     }
 
@@ -250,14 +363,22 @@ impl World {
                     rtx_ssrc: Ssrc(base + 1),
                     codecs: client.peer.spec.slots[0].codecs.clone(),
                 };
-                let transport = client.peer.id;
-                self.bench.command(Command::AddSlot { transport, slot });
+                let (transport, mid) = (client.peer.id, slot.mid);
+                if self.bench.refusal(Command::AddSlot { transport, slot }).is_none()
+                    && let Some(client) = &mut self.clients[place]
+                {
+                    client.slots.insert(mid, Ssrc(base));
+                    if let Some((_, judge)) = &mut client.eyes {
+                        judge.slot(Ssrc(base), Ssrc(base + 1));
+                    }
+                }
             }
             Step::Bind {
                 viewer,
                 slot,
                 source,
                 track,
+                choice,
             } => {
                 // A source that is gone leaves its number, which is then a track that ended.
                 let number = match &self.clients[source] {
@@ -273,29 +394,48 @@ impl World {
                     Some(client) => client.peer.id,
                     None => TransportId(u64::from(self.number / 2)),
                 };
-                self.bench.command(Command::BindSlot {
-                    transport,
-                    mid: mid(&slot.to_string()),
-                    track: TrackId(u64::from(number) * 10 + track),
-                    choice: LayerChoice::default(),
-                    priority: Priority::default(),
+                self.bind(transport, slot, TrackId(u64::from(number) * 10 + track), choice);
+            }
+            Step::Choose { viewer, slot, choice } => {
+                let Some(client) = &self.clients[viewer] else { return };
+                if let Some(track) = client.bound.get(&mid(&slot.to_string())) {
+                    self.bind(client.peer.id, slot, *track, choice);
+                }
+            }
+            Step::Estimate { viewer, kbps } => {
+                let Some((bench, client)) = self.connected(viewer) else {
+                    return;
+                };
+                let ssrcs = [0, 1].map(|slot| client.peer.slot_ssrc(slot));
+                if let Some((_, judge)) = &mut client.eyes {
+                    judge.is_narrow |= kbps < 10_000;
+                }
+                let remb = client.peer.feedback(|writer| {
+                    writer.remb(Ssrc(1), kbps * 1000, &ssrcs);
                 });
+                bench.raw(client.peer.address, &remb);
             }
             Step::Unbind { viewer, slot } => {
                 if let Some(client) = &self.clients[viewer] {
                     let transport = client.peer.id;
                     let mid = mid(&slot.to_string());
                     self.bench.command(Command::UnbindSlot { transport, mid });
+                    let moment = self.archive.moment();
+                    if let Some(client) = &mut self.clients[viewer]
+                        && let (Some((_, judge)), Some(ssrc)) = (&mut client.eyes, client.slots.get(&mid))
+                    {
+                        judge.emptied(self.bench.now, (moment, moment), *ssrc);
+                    }
                 }
             }
             Step::Media { source, pictures, lost } => {
                 for _ in 0..pictures {
-                    let Some((bench, client)) = self.connected(source) else {
+                    let Some(client) = self.clients[source].as_mut().filter(|client| client.eyes.is_some()) else {
                         return;
                     };
-                    let address = client.peer.address;
-                    let mut datagrams = client.peer.frame(bench.now);
-                    datagrams.push(client.peer.sound(bench.now));
+                    let (now, address) = (self.bench.now, client.peer.address);
+                    let mut datagrams = client.studio.frame(&mut client.peer, now, &mut self.archive);
+                    datagrams.push(client.peer.sound(now));
                     self.send(address, datagrams, lost);
                     self.bench.pass(ms(20));
                     self.hear();
@@ -304,7 +444,12 @@ impl World {
             Step::Restart { source, jump } => {
                 if let Some((_, client)) = self.connected(source) {
                     // SRTP follows jumps of less than half the range (RFC 3711 §3.3.1).
-                    client.peer.video_index += u64::from(jump) / 2;
+                    let by = match jump % 4 {
+                        0 | 1 => jump % 600,
+                        2 => 1_500 + jump % 1_400,
+                        _ => 3_100 + jump % 29_000,
+                    };
+                    client.studio.jump(u64::from(by));
                 }
             }
             Step::Nack {
@@ -343,6 +488,7 @@ impl World {
                 let Some((bench, client)) = self.connected(place) else {
                     return;
                 };
+                let mut polluted = None;
                 let mut random = Random::new(seed);
                 let mut plain: Vec<_> = (0..12 + random.below(60)).map(|_| random.word() as u8).collect();
                 let sealed = if rtcp {
@@ -352,20 +498,29 @@ impl World {
                     client.peer.seal_rtcp(&plain)
                 } else {
                     plain[0] = 0x80;
-                    plain[1] = VP8 | plain[1] & 0x81;
-                    plain[8..12].copy_from_slice(&(client.peer.video_ssrc().0 + (seed % 3) as u32).to_be_bytes());
-                    client.peer.video_index += 1;
-                    let index = client.peer.video_index - 1;
+                    let beside = (seed % 16) as u32;
+                    // Most of it says that it is of no codec, or whoever sends garbage is soon the picture.
+                    plain[1] = if beside < 4 { VP8 } else { 120 } | plain[1] & 0x81;
+                    plain[8..12].copy_from_slice(&(client.peer.video_ssrc().0 + beside).to_be_bytes());
+                    let index = client.studio.skip();
                     plain[2..4].copy_from_slice(&(index as u16).to_be_bytes());
+                    // It may well be a picture.
+                    polluted = (beside < 4).then_some(client.peer.number);
                     client.peer.seal(&plain, 12, index)
                 };
                 bench.raw(client.peer.address, &sealed);
+                for encoding in 0..3 {
+                    if let Some(client) = polluted {
+                        self.archive.pollute(Flow { client, encoding });
+                    }
+                }
             }
             Step::Replay { seed } => {
                 let mut random = Random::new(seed);
                 for _ in 0..20 {
-                    if let Some((from, datagram)) = self.log.get(random.below(self.log.len() as u64) as usize) {
-                        self.bench.raw(*from, datagram);
+                    let place = random.below(self.log.len() as u64) as usize;
+                    if let Some((from, datagram)) = self.log.get(place).cloned() {
+                        self.deliver(from, &datagram);
                     }
                 }
             }
@@ -394,8 +549,8 @@ fn check(world: &mut World) {
     assert!(problems.is_empty(), "{problems:?}");
 }
 
-/// The whole of a case. Panics where an invariant does not hold; returns how many packets the witnesses saw.
-fn play(steps: &[Step]) -> usize {
+/// The whole of a case. Panics where an invariant does not hold; returns what the judges of all viewers had to do.
+fn play(steps: &[Step]) -> Counts {
     let mut world = World::new();
     for place in 0..2 {
         world.open(place, true);
@@ -434,7 +589,7 @@ fn play(steps: &[Step]) -> usize {
     assert_eq!(ended, world.accepted.len(), "one end for each beginning");
     assert!(refused.iter().all(|id| id.0 == 60_000 || world.accepted.contains(id)));
     assert_eq!(world.bench.shard.footprint(), 0, "nothing is left of them");
-    world.packets
+    world.counts
 }
 
 proptest! {
@@ -453,6 +608,7 @@ fn the_random_steps_do_move_pictures() {
         slot,
         source,
         track: 2,
+        choice: LayerChoice::default(),
     };
     let media = |source| Step::Media {
         source,
@@ -463,5 +619,69 @@ fn the_random_steps_do_move_pictures() {
     for _ in 0..10 {
         steps.extend([media(0), media(1), bind(0, 1), media(0), media(1), bind(0, 0)]);
     }
-    assert!(play(&steps) > 300);
+    assert!(play(&steps).packets > 300);
+}
+
+#[test]
+fn the_random_steps_do_choose_layers_and_lose_packets() {
+    let mut counts = Counts::default();
+    for source in 0..PLACES {
+        let viewer = (source + 1) % PLACES;
+        let open = |place| Step::Open { place, connects: true };
+        let media = |lost| Step::Media {
+            source,
+            pictures: 5,
+            lost,
+        };
+        let mut steps = vec![open(2), open(3)];
+        for round in 0..4 {
+            let slot = round % 2;
+            let choose = |encoding, max_spatial, max_temporal| Step::Choose {
+                viewer,
+                slot,
+                choice: LayerChoice {
+                    encoding,
+                    max_spatial,
+                    max_temporal,
+                    ..LayerChoice::default()
+                },
+            };
+            let nack = Step::Nack {
+                viewer,
+                slot: usize::from(slot),
+                back: 20,
+                count: 20,
+            };
+            steps.push(Step::Bind {
+                viewer,
+                slot,
+                source,
+                track: 2,
+                choice: LayerChoice::default(),
+            });
+            steps.extend([
+                media(0),
+                media(0),
+                media(0),
+                choose(None, Some(0), None),
+                media(0),
+                media(60),
+            ]);
+            steps.extend([choose(Some(0), None, Some(1)), media(0), media(60), nack]);
+            steps.extend([
+                choose(Some(2), Some(1), Some(0)),
+                media(0),
+                media(60),
+                choose(None, None, None),
+            ]);
+            steps.extend([media(0), Step::Restart { source, jump: 40 }, media(60)]);
+        }
+        counts += play(&steps);
+    }
+    assert!(counts.packets > 2_000 && counts.limited > 200, "{counts:?}");
+    assert!(
+        counts.left_out > 100 && counts.switches > 4 && counts.lost > 100,
+        "{counts:?}"
+    );
+    assert!(counts.padding > 20 && counts.again > 20, "{counts:?}");
 }

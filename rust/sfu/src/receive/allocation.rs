@@ -10,7 +10,7 @@ const STREAMS: usize = 4;
 pub struct Allocation {
     /// Place of the encoding that carried it.
     pub own: u8,
-    /// Highest target of each encoding, bits per second; 0: it is not sent. In the order of the publisher.
+    /// Highest target of each encoding, bits per second, all of its layers included; 0: it is not sent. In the order of the publisher.
     pub targets_bps: [u64; STREAMS],
     /// How many encodings there are.
     pub streams: u8,
@@ -48,7 +48,7 @@ pub fn read(bytes: &[u8]) -> Option<Allocation> {
     for (target, stream) in targets_bps.iter_mut().zip(layers).take(usize::from(streams)) {
         for _ in 0..spatial(stream) {
             let mut highest = 0;
-            // Each includes those below it.
+            // Each is all that is needed for its layer: those below it of its picture, and in SVC the spatial ones that it builds on.
             for _ in 0..temporal.next()? {
                 highest = leb128(&mut bits)?;
             }

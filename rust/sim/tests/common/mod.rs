@@ -2,8 +2,11 @@
 //! bytes at all, which no well-behaved stack would.
 #![allow(dead_code)] // Each test program uses a part of it.
 
+pub mod archive;
+pub mod judge;
 pub mod peer;
 pub mod stage;
+pub mod studio;
 pub mod stun;
 pub mod witness;
 

@@ -10,7 +10,7 @@ use rostra_sfu::command::{
     SrtpProfile, TransportSpec,
 };
 use rostra_sfu::ids::{Ssrc, TrackId, TransportId};
-use rostra_sfu::rtp::ext::{ExtensionMap, OutHeader};
+use rostra_sfu::rtp::ext::{ExtensionMap, OutHeader, Relayed};
 use rostra_sfu::rtp::header::RtpHeader;
 use rostra_sfu::rtp::rtcp::{Rtcp, RtcpWriter, packets};
 use rostra_sfu::time::Time;
@@ -167,6 +167,17 @@ impl Peer {
                 playout_delay: None,
             },
         }
+    }
+
+    /// One more header extension, before it is there.
+    pub fn negotiate(&mut self, extension: ExtensionSpec) {
+        self.spec.extensions.push(extension);
+        self.map = ExtensionMap::new(&self.spec.extensions);
+    }
+
+    /// Header extensions as both sides read them.
+    pub fn extensions(&self) -> ExtensionMap {
+        self.map
     }
 
     pub fn audio_track(&self) -> TrackId {
@@ -343,8 +354,28 @@ impl Peer {
         marker: bool,
         payload: &[u8],
     ) -> (Vec<u8>, usize) {
+        self.described(ssrc, payload_type, name, seq, timestamp, marker, payload, None)
+    }
+
+    /// The same with a dependency descriptor.
+    #[allow(clippy::too_many_arguments)] // The fields of a header, in the order of the wire.
+    pub fn described(
+        &mut self,
+        ssrc: Ssrc,
+        payload_type: u8,
+        name: Option<&str>,
+        seq: u16,
+        timestamp: u32,
+        marker: bool,
+        payload: &[u8],
+        dependency: Option<&[u8]>,
+    ) -> (Vec<u8>, usize) {
         self.transport_cc = self.transport_cc.wrapping_add(1);
-        let mut bytes = vec![0; 64];
+        let mut bytes = vec![0; 128];
+        let relayed = Relayed {
+            dependency,
+            ..Relayed::default()
+        };
         let header = OutHeader {
             marker,
             payload_type,
@@ -355,7 +386,7 @@ impl Peer {
             transport_cc: Some(self.transport_cc),
             abs_send_time: None,
         };
-        let len = self.map.write(&mut bytes, &header).expect("it fits");
+        let len = self.map.write_with(&mut bytes, &header, &relayed).expect("it fits");
         bytes.truncate(len);
         bytes.extend(payload);
         (bytes, len)

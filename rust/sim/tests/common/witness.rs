@@ -30,21 +30,25 @@ impl Witness {
         self.sealed.len()
     }
 
+    /// The number of a packet and its plaintext, but for what comes too late to be read.
+    ///
     /// # Panics
     /// When an (SSRC, index) is used a second time: the wire before any loss or duplication sees each once.
-    pub fn see(&mut self, datagram: &[u8]) {
+    pub fn see(&mut self, datagram: &[u8]) -> (RtpHeader, u64, Option<Vec<u8>>) {
         let mut bytes = datagram.to_vec();
         let header = RtpHeader::parse(&bytes).expect("the server sends good headers");
         let extender = self.extenders.entry(header.ssrc).or_default();
         let index = extender.extend(header.seq);
         let newest = extender.highest().unwrap_or(index);
+        let mut readable = true;
         match self.inn.open_rtp(&mut bytes, header.header_len) {
             Ok(len) => bytes.truncate(len),
             // The receiving side remembers 128 packets; what is later than that it cannot read.
-            Err(DropReason::SrtpReplay) if index + 128 <= newest => {}
+            Err(DropReason::SrtpReplay) if index + 128 <= newest => readable = false,
             Err(reason) => panic!("{:?} {index} after {newest}: {reason}", header.ssrc),
         }
-        let before = self.sealed.insert((header.ssrc, index), bytes);
+        let before = self.sealed.insert((header.ssrc, index), bytes.clone());
         assert!(before.is_none(), "{:?} {index} sealed twice", header.ssrc);
+        (header, index, readable.then_some(bytes))
     }
 }
