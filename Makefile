@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test check e2e sim sim-bwe soak fuzz bench clean wheel requirements format
+.PHONY: help run build setup test check e2e sim sim-bwe sim-voices soak fuzz bench clean wheel requirements format
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -67,6 +67,9 @@ sim: ## The simulation on 50 seeds (SEEDS=7 or SEEDS=1-200 chooses)
 
 sim-bwe: ## The scoreboard of bandwidth, ours beside str0m's, into docs/bandwidth.md (SEEDS=1-20)
 	@nice cargo run --release --quiet -p rostra-sim --bin bwe -- $(or $(SEEDS),1-20) $(if $(SEEDS),,--write)
+
+sim-voices: ## A thousand random conversations, judged by who has to be heard (SEEDS=7 or SEEDS=1-1000)
+	@nice cargo run --release --quiet -p rostra-sim --bin voices -- talk $(or $(SEEDS),1-1000)
 
 soak: build $(STAMPS)/tools ## 30 minutes of viewers coming and going (MINUTES=30)
 	@$(PY) bench/soak.py --minutes $(or $(MINUTES),30)

@@ -1,12 +1,19 @@
-//! `voices talk 1-1000`: random conversations, judged; exit code 1 when any is wrong.
+//! `voices talk 1-1000`: random conversations, judged; exit code 1 when any is wrong. `voices cost SOURCES LISTENERS SLOTS`: what they cost, as one
+//! line of JSON. `voices unheard SOURCES LISTENERS`: packets that nobody hears, for callgrind. `bench/voices.py` makes the table.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rostra_sim::counting::cpu_time;
+use rostra_sim::counting::{Counting, cpu_time};
+use rostra_sim::talk::cost::{Cost, Hall};
 use rostra_sim::talk::{BOUNDS, Lies, run};
 
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
 const SECONDS: u64 = 20;
+/// Of what is measured.
+const SLICES: u64 = 5;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
@@ -19,12 +26,56 @@ fn main() -> ExitCode {
                 _ => usage(),
             }
         }
+        ["cost", sources, listeners, slots] => match (sources.parse(), listeners.parse(), slots.parse()) {
+            (Ok(sources), Ok(listeners), Ok(slots)) if (slots..=200).contains(&sources) && slots > 0 => {
+                cost(sources, listeners, slots)
+            }
+            _ => usage(),
+        },
+        ["unheard", sources, listeners] => match (sources.parse(), listeners.parse()) {
+            (Ok(sources @ 4..=200), Ok(listeners)) => {
+                let cost = Hall::new(sources, listeners, 3, true).steady(1);
+                println!("{{\"unheard\": {}}}", cost.unheard);
+                ExitCode::SUCCESS
+            }
+            _ => usage(),
+        },
         _ => usage(),
     }
 }
 
+/// Beside the same with slots bound for good, for which nothing is ranked.
+fn cost(sources: usize, listeners: u32, slots: usize) -> ExitCode {
+    let mut bound = Hall::new(sources, listeners, slots, false);
+    let fixed = bound.steady(SLICES);
+    drop(bound);
+    let mut hall = Hall::new(sources, listeners, slots, true);
+    let (steady, turns) = (hall.steady(SLICES), hall.turns(SLICES));
+    let line = |name: &str, cost: &Cost| {
+        format!(
+            "\"{name}\": {{\"unheard_ns\": {:.1}, \"forwarded_ns\": {:.1}, \"timers_us\": {:.1}, \"forwarded\": {}, \"switches\": {}, \"allocations\": {}}}",
+            cost.unheard_ns,
+            cost.forwarded_ns,
+            cost.timers_ns / 1000.0,
+            cost.forwarded,
+            cost.switches,
+            cost.allocations
+        )
+    };
+    println!(
+        "{{\"sources\": {sources}, \"listeners\": {listeners}, \"slots\": {slots}, \"bytes_per_listener\": {:.0}, {}, {}, {}}}",
+        hall.listener_bytes,
+        line("bound", &fixed),
+        line("steady", &steady),
+        line("turns", &turns),
+    );
+    ExitCode::SUCCESS
+}
+
 fn usage() -> ExitCode {
-    eprintln!("usage: voices talk SEED | voices talk FIRST-LAST");
+    eprintln!(
+        "usage: voices talk SEED | voices talk FIRST-LAST | voices cost SOURCES LISTENERS SLOTS | voices unheard SOURCES LISTENERS"
+    );
     ExitCode::from(2)
 }
 

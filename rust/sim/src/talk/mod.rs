@@ -1,6 +1,7 @@
 //! Conversations: many microphones, a few slots, and viewers who hear whoever speaks. Peers are made by hand and cost little, so that a thousand
 //! conversations take minutes; keys, packets and the shard are real.
 
+pub mod cost;
 pub mod oracle;
 mod peer;
 mod run;

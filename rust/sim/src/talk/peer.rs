@@ -151,19 +151,7 @@ impl Peer {
             transport: self.id,
             spec: Box::new(self.spec.clone()),
         });
-        let mut check = vec![0; 200];
-        let request = stun::Request {
-            transaction: [7; 12],
-            to_ufrag: &self.spec.local_ufrag,
-            from_ufrag: &self.spec.remote_ufrag,
-            pwd: self.spec.local_pwd.as_bytes(),
-            priority: 0x6e00_01ff,
-            role: stun::IceRole::Controlling(1),
-            use_candidate: true,
-        };
-        let len = stun::write_request(&mut check, &request).unwrap_or_default();
-        check.truncate(len);
-        stage.datagram(self.address, &mut check);
+        self.ping(stage);
         let mut dtls = dtls::new(stage.client(), DtlsRole::Active, prints().0, stage.now);
         let _ = dtls.timeout(stage.now);
         for _ in 0..8 {
@@ -178,6 +166,23 @@ impl Peer {
             }
         }
         assert!(self.keys.is_some(), "{self:?} shook hands");
+    }
+
+    /// Prove to the server that it is there.
+    pub fn ping(&mut self, stage: &mut Stage) {
+        let mut check = vec![0; 200];
+        let request = stun::Request {
+            transaction: [7; 12],
+            to_ufrag: &self.spec.local_ufrag,
+            from_ufrag: &self.spec.remote_ufrag,
+            pwd: self.spec.local_pwd.as_bytes(),
+            priority: 0x6e00_01ff,
+            role: stun::IceRole::Controlling(1),
+            use_candidate: true,
+        };
+        let len = stun::write_request(&mut check, &request).unwrap_or_default();
+        check.truncate(len);
+        stage.datagram(self.address, &mut check);
     }
 
     fn poll(&mut self, dtls: &mut dyn Dtls) -> Vec<Vec<u8>> {

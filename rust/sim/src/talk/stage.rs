@@ -11,6 +11,9 @@ use rostra_sfu::time::Time;
 use rostra_sfu::transport::certificate::Certificate;
 use rostra_sfu::transport::dtls::DtlsConfig;
 
+/// Where the shard listens.
+pub const SERVER: ([u8; 4], u16) = ([10, 255, 0, 1], 8081);
+
 /// A certificate is needed on both sides, never a fresh one.
 fn certificates() -> &'static (Certificate, Certificate) {
     static BOTH: OnceLock<(Certificate, Certificate)> = OnceLock::new();
@@ -62,7 +65,7 @@ impl Stage {
                 seed,
             }),
             now: Time(1_000_000),
-            server: SocketAddr::from(([10, 255, 0, 1], 8081)),
+            server: SocketAddr::from(SERVER),
             client: config(&certificates().1),
             outbox: Outbox::default(),
             left: Vec::new(),
