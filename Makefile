@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run spaces build setup test check e2e sim sim-bwe storm soak fuzz bench clean wheel requirements format
+.PHONY: help run spaces build setup test check e2e sim sim-bwe sim-voices storm soak fuzz bench clean wheel requirements format
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -74,6 +74,9 @@ sim-bwe: ## The scoreboard of bandwidth, ours beside str0m's, into docs/bandwidt
 storm: build $(STAMPS)/system ## 500 viewers join within a second (virtual time), and Chromium's own time to the first frame
 	@cargo test --quiet -p rostra-sim --test storm -- --nocapture | grep 'first STUN'
 	@$(PY) -m pytest -q -s -m e2e tests/e2e/test_media.py -k time_to_the_first_frame | sed -n 's/^joins/Chromium, connect() to the first decoded frame/p'
+
+sim-voices: ## A thousand random conversations, judged by who has to be heard (SEEDS=7 or SEEDS=1-1000)
+	@nice cargo run --release --quiet -p rostra-sim --bin voices -- talk $(or $(SEEDS),1-1000)
 
 soak: build $(STAMPS)/tools ## 30 minutes of viewers coming and going (MINUTES=30)
 	@$(PY) bench/soak.py --minutes $(or $(MINUTES),30)

@@ -11,4 +11,5 @@ pub mod media;
 pub mod oracle;
 pub mod random;
 pub mod relay;
+pub mod talk;
 pub mod world;
