@@ -6,13 +6,14 @@ from typing import Any
 from tests.scene import KEY
 
 from rostra.model.effects import Layers, LayersOf
-from rostra.model.media import Codec, EncodingReport, LayerReport, Mid, ShownLayer, TrackId, TrackLayers
+from rostra.model.media import Codec, EncodingReport, LayerReport, Mid, ShownLayer, Target, TrackId, TrackLayers
 from rostra.protocol import wishes
 from rostra.protocol.signal import encode_event
 
 LOW = EncodingReport()
 MIDDLE = EncodingReport(True, None, 640_000, 655_000, 640, 360)
-HIGH = EncodingReport(True, Codec.VP8, 1_810_000, 1_850_000, 1280, 720, 30, 2_000_000, 4711, 1_234_567)
+TARGET = Target(2_000_000, 1280, 720, 30)
+HIGH = EncodingReport(True, Codec.VP8, 1_810_000, 1_850_000, 1280, 720, 30, TARGET, 4711, 1_234_567)
 
 
 def told(*medias: LayersOf) -> dict[str, Any]:
@@ -40,6 +41,9 @@ def test_simulcast_is_told_as_the_reference_has_it() -> None:
                     "height": 720,
                     "fps": 30,
                     "targetBitrate": 2_000_000,
+                    "targetWidth": 1280,
+                    "targetHeight": 720,
+                    "targetFps": 30,
                     "codec": "vp8",
                     "numPackets": 4711,
                     "totalBytes": 1_234_567,
@@ -67,6 +71,9 @@ def test_simulcast_is_told_as_the_reference_has_it() -> None:
                     "width": 1280,
                     "height": 720,
                     "targetBitrate": 2_000_000,
+                    "targetWidth": 1280,
+                    "targetHeight": 720,
+                    "targetFps": 30,
                 },
                 {
                     "encodingId": "1",

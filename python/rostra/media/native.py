@@ -23,6 +23,7 @@ from rostra.model.media import (
     SlotVoice,
     Speaker,
     Speakers,
+    Target,
     TrackLayers,
     TrackStarted,
     TransportClosed,
@@ -39,10 +40,10 @@ def _track_layers(track: Any, encodings: Any) -> TrackLayers:
 
 
 def _encoding(fields: Any) -> EncodingReport:
-    active, codec, *numbers, layers = fields
+    active, codec, bitrate, total, width, height, fps, target, packets, size, layers = fields
     known = Codec(codec) if codec is not None else None
-    values: tuple[Any, ...] = (active, known, *numbers, tuple(LayerReport(*layer) for layer in layers))
-    return EncodingReport(*values)
+    below = tuple(LayerReport(*layer) for layer in layers)
+    return EncodingReport(active, known, bitrate, total, width, height, fps, Target(*target), packets, size, below)
 
 
 def _shown(fields: Any) -> ShownLayer | None:

@@ -382,8 +382,18 @@ class LayerReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What the publisher means to send of an encoding at its best (video-layers-allocation). 0: not told."""
+
+    bps: int = 0
+    width: int = 0
+    height: int = 0
+    fps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EncodingReport:
-    """One encoding as it flows. Sizes and targets 0: not known. ``layers`` is empty where there is but one."""
+    """One encoding as it flows. Sizes 0: not known. ``layers`` is empty where there is but one."""
 
     active: bool = False
     codec: Codec | None = None
@@ -392,7 +402,7 @@ class EncodingReport:
     width: int = 0
     height: int = 0
     fps: int = 0
-    target_bps: int = 0
+    target: Target = Target()
     packets: int = 0
     bytes: int = 0
     layers: tuple[LayerReport, ...] = ()

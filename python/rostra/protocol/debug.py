@@ -41,6 +41,9 @@ class _Encoding(msgspec.Struct, frozen=True):
     bitrate_bps: int
     total_bps: int
     target_bps: int
+    target_width: int
+    target_height: int
+    target_fps: int
     width: int
     height: int
     fps: int
@@ -120,7 +123,10 @@ def _encoding(name: str, one: EncodingReport) -> _Encoding:
         codec=one.codec.value if one.codec is not None else None,
         bitrate_bps=one.bitrate_bps,
         total_bps=one.total_bps,
-        target_bps=one.target_bps,
+        target_bps=one.target.bps,
+        target_width=one.target.width,
+        target_height=one.target.height,
+        target_fps=one.target.fps,
         width=one.width,
         height=one.height,
         fps=one.fps,

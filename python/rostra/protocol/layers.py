@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from rostra.model.effects import Layers, LayersOf
-from rostra.model.media import EncodingReport, LayerReport, ShownLayer, TrackLayers
+from rostra.model.media import EncodingReport, LayerReport, ShownLayer, Target, TrackLayers
 
 _NOT_APPLICABLE: Final = 255
 _UNSET: Final = msgspec.UNSET
@@ -41,6 +41,9 @@ class _Active(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     height: _Optional = _UNSET
     fps: _Optional = _UNSET
     target_bitrate: _Optional = _UNSET
+    target_width: _Optional = _UNSET
+    target_height: _Optional = _UNSET
+    target_fps: _Optional = _UNSET
     codec: str | msgspec.UnsetType = _UNSET
     num_packets: _Optional = _UNSET
     total_bytes: _Optional = _UNSET
@@ -65,6 +68,9 @@ class _Choice(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     width: _Optional = _UNSET
     height: _Optional = _UNSET
     target_bitrate: _Optional = _UNSET
+    target_width: _Optional = _UNSET
+    target_height: _Optional = _UNSET
+    target_fps: _Optional = _UNSET
 
 
 class _Selected(msgspec.Struct, frozen=True, rename="camel"):
@@ -132,11 +138,20 @@ def _active(name: str, place: int, encoding: EncodingReport) -> _Active:
         width=encoding.width or _UNSET,
         height=encoding.height or _UNSET,
         fps=encoding.fps or _UNSET,
-        target_bitrate=encoding.target_bps or _UNSET,
+        **_targets(encoding.target),
         codec=encoding.codec.value if encoding.codec is not None else _UNSET,
         num_packets=encoding.packets or _UNSET,
         total_bytes=encoding.bytes or _UNSET,
     )
+
+
+def _targets(target: Target) -> dict[str, _Optional]:
+    return {
+        "target_bitrate": target.bps or _UNSET,
+        "target_width": target.width or _UNSET,
+        "target_height": target.height or _UNSET,
+        "target_fps": target.fps or _UNSET,
+    }
 
 
 def _layer(place: int, encoding: EncodingReport, layer: LayerReport) -> _Layer:
@@ -164,7 +179,7 @@ def _choices(name: str, place: int, encoding: EncodingReport) -> list[_Choice]:
                 total_bitrate=encoding.total_bps,
                 width=encoding.width or _UNSET,
                 height=encoding.height or _UNSET,
-                target_bitrate=encoding.target_bps or _UNSET,
+                **_targets(encoding.target),
             )
         ]
     return [

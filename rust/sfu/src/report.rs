@@ -31,14 +31,27 @@ pub struct EncodingReport {
     pub height: u16,
     /// Pictures over the last second.
     pub fps: u8,
-    /// What the publisher means to send (video-layers-allocation); 0: not told.
-    pub target_bps: u64,
+    /// What the publisher means to send.
+    pub target: Target,
     /// Packets since the encoding began.
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
     /// Layers that flow, lowest spatial and then lowest temporal first. Empty when there is but one.
     pub layers: Vec<LayerReport>,
+}
+
+/// What the publisher means to send of an encoding at its best (video-layers-allocation). 0: not told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Target {
+    /// With all layers that it needs, bits per second.
+    pub bps: u64,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Pictures per second at most.
+    pub fps: u8,
 }
 
 /// A layer with all below it.

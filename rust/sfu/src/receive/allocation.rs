@@ -1,6 +1,7 @@
 //! Video layers allocation (`video-layers-allocation00`): what a publisher means to send of each of its encodings.
 
 use crate::codec::bits::Bits;
+use crate::report::Target;
 
 /// Encodings that it can tell of.
 const STREAMS: usize = 4;
@@ -10,8 +11,8 @@ const STREAMS: usize = 4;
 pub struct Allocation {
     /// Place of the encoding that carried it.
     pub own: u8,
-    /// Highest target of each encoding, bits per second, all of its layers included; 0: it is not sent. In the order of the publisher.
-    pub targets_bps: [u64; STREAMS],
+    /// What is meant of each encoding, all of its layers included; without a rate it is not sent. In the order of the publisher.
+    pub targets: [Target; STREAMS],
     /// How many encodings there are.
     pub streams: u8,
 }
@@ -44,22 +45,34 @@ pub fn read(bytes: &[u8]) -> Option<Allocation> {
     }
     align(&mut bits)?;
     let mut temporal = temporal.into_iter();
-    let mut targets_bps = [0; STREAMS];
-    for (target, stream) in targets_bps.iter_mut().zip(layers).take(usize::from(streams)) {
+    let mut targets = [Target::default(); STREAMS];
+    for (target, stream) in targets.iter_mut().zip(layers).take(usize::from(streams)) {
         for _ in 0..spatial(stream) {
             let mut highest = 0;
             // Each is all that is needed for its layer: those below it of its picture, and in SVC the spatial ones that it builds on.
             for _ in 0..temporal.next()? {
                 highest = leb128(&mut bits)?;
             }
-            *target = u64::max(*target, highest.saturating_mul(1000));
+            target.bps = target.bps.max(highest.saturating_mul(1000));
         }
     }
-    Some(Allocation {
-        own,
-        targets_bps,
-        streams,
-    })
+    read_sizes(&mut bits, &mut targets, &layers, streams);
+    Some(Allocation { own, targets, streams })
+}
+
+/// Sizes and rates of pictures follow where the publisher tells them: five bytes for each spatial layer, of which the highest counts.
+fn read_sizes(bits: &mut Bits<'_>, targets: &mut [Target; STREAMS], layers: &[u32; STREAMS], streams: u8) {
+    let mut sized = *targets;
+    for (target, stream) in sized.iter_mut().zip(layers).take(usize::from(streams)) {
+        for _ in 0..stream.count_ones() {
+            let (Some(width), Some(height), Some(fps)) = (bits.take(16), bits.take(16), bits.take(8)) else {
+                // All or nothing: half of them would be of other layers than they seem.
+                return;
+            };
+            (target.width, target.height, target.fps) = (width + 1, height + 1, fps as u8);
+        }
+    }
+    *targets = sized;
 }
 
 fn align(bits: &mut Bits<'_>) -> Option<()> {
@@ -92,14 +105,39 @@ mod tests {
         let bytes = [0xa1, 0x00, 0x96, 0x01, 0xf4, 0x03, 0xc4, 0x13];
         let read = read(&bytes).expect("well formed");
         assert_eq!((read.own, read.streams), (2, 3));
-        assert_eq!(read.targets_bps, [150_000, 500_000, 2_500_000, 0]);
+        assert_eq!(read.targets.map(|target| target.bps), [150_000, 500_000, 2_500_000, 0]);
+        assert!(read.targets.iter().all(|target| (target.width, target.fps) == (0, 0)));
+    }
+
+    #[test]
+    fn the_size_of_an_encoding_is_that_of_its_highest_spatial_layer() {
+        // One stream of two spatial layers, 100 and 300 kb/s, 320×180 and 640×360, 15 and 30 pictures a second.
+        let bytes = [
+            0x03, 0x00, 0x64, 0xac, 0x02, 0x01, 0x3f, 0x00, 0xb3, 15, 0x02, 0x7f, 0x01, 0x67, 30,
+        ];
+        let target = |bytes: &[u8]| read(bytes).map(|read| read.targets[0]);
+        let whole = Target {
+            bps: 300_000,
+            width: 640,
+            height: 360,
+            fps: 30,
+        };
+        assert_eq!(target(&bytes), Some(whole));
+        let rates = Target {
+            bps: 300_000,
+            ..Target::default()
+        };
+        assert_eq!(target(&bytes[..14]), Some(rates), "cut: the rates stand");
     }
 
     #[test]
     fn the_highest_of_the_layers_of_an_encoding_is_its_target() {
         // Two streams; the first has two spatial layers of two temporal ones, the second none.
         let bytes = [0x10, 0x30, 0x50, 0x0a, 0x14, 0x1e, 0x28];
-        assert_eq!(read(&bytes).map(|read| read.targets_bps), Some([40_000, 0, 0, 0]));
+        assert_eq!(
+            read(&bytes).map(|read| read.targets.map(|target| target.bps)),
+            Some([40_000, 0, 0, 0])
+        );
     }
 
     #[test]

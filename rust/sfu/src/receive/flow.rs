@@ -6,7 +6,7 @@ use super::track::Encoding;
 use crate::codec::{self, Sizes};
 use crate::layer::{LAYERS, clamp};
 use crate::meta::PacketMeta;
-use crate::report::EncodingReport;
+use crate::report::{EncodingReport, Target};
 use crate::time::Time;
 
 /// What is told of an encoding.
@@ -20,7 +20,7 @@ pub(super) struct Flow {
     /// Timestamp of the newest picture.
     pub(super) picture: Option<u32>,
     pub(super) sizes: Sizes,
-    pub(super) target_bps: u64,
+    pub(super) target: Target,
     pub(super) packets: u64,
     pub(super) bytes: u64,
     /// What of it flowed when that was told last.
@@ -117,9 +117,9 @@ impl Encoding {
         u8::try_from((bps(self.flow.pictures, now) + 4) / 8).unwrap_or(u8::MAX)
     }
 
-    /// What the publisher means to send (video-layers-allocation), bits per second; 0: not told.
-    pub fn target_bps(&self) -> u64 {
-        self.flow.target_bps
+    /// What the publisher means to send.
+    pub fn target(&self) -> Target {
+        self.flow.target
     }
 
     /// All that is told of it.
@@ -134,7 +134,7 @@ impl Encoding {
             width,
             height,
             fps: self.fps(now),
-            target_bps: flow.target_bps,
+            target: flow.target,
             packets: flow.packets,
             bytes: flow.bytes,
             layers: self

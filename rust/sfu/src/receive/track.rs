@@ -152,7 +152,7 @@ impl Track {
         }
         for (index, encoding) in self.encodings.iter_mut().enumerate() {
             let place = if reversed { count - 1 - index } else { index };
-            encoding.flow.target_bps = told.targets_bps.get(place).copied().unwrap_or(0);
+            encoding.flow.target = told.targets.get(place).copied().unwrap_or_default();
         }
     }
 

@@ -359,7 +359,7 @@ fn a_layers_allocation_tells_the_targets_of_all_encodings() {
     const NOTHING: &[u8] = &[0];
     let targets = |bench: &Bench| -> Vec<_> {
         let encodings = bench.track().encodings();
-        encodings.iter().map(|encoding| encoding.target_bps() / 1_000).collect()
+        encodings.iter().map(|encoding| encoding.target().bps / 1_000).collect()
     };
     let mut bench = Bench::new(&[sim("v", 1, 5)]);
     let packet = |seq, allocation| Packet {
