@@ -75,6 +75,34 @@ impl Epoch {
         }
     }
 
+    /// The number behind all that was received, and the epoch that goes on behind it, where that number is used up by padding. What is still
+    /// missing in front of it keeps the numbers that it has.
+    pub fn after_padding(&self, ring: &Ring) -> Option<(u64, Self)> {
+        let newest = self.newest_in;
+        let (packets, pictures) = if self.limit.is_all() {
+            (self.packets_before, self.pictures_before)
+        } else {
+            (
+                ring.above(newest, &self.limit),
+                ring.pictures_above(newest, &self.limit),
+            )
+        };
+        let number = (newest + 1).checked_sub(self.first_in)? + self.first_out;
+        let number = number.checked_sub(packets.checked_sub(self.packets_before)?)?;
+        let next = Self {
+            first_in: newest + 1,
+            first_out: number + 1,
+            offsets: self
+                .offsets
+                .without_pictures(pictures.checked_sub(self.pictures_before)?),
+            packets_before: packets,
+            pictures_before: pictures,
+            continues: true,
+            ..*self
+        };
+        Some((number, next))
+    }
+
     /// The number under which a packet leaves; `None` for one from before the switch.
     pub fn out_seq(&self, ring: &Ring, in_seq: u64) -> Option<u64> {
         let out_seq = in_seq.checked_sub(self.first_in)? + self.first_out;

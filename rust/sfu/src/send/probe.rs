@@ -86,7 +86,7 @@ impl Sender {
             self.prober.dry |= stats.retransmissions_out == before;
             return;
         }
-        match self.seal_padding(now, srtp, out.spare()) {
+        match self.seal_padding(now, encodings, srtp, out.spare()) {
             Some(len) => {
                 out.commit(*path, len);
                 self.spend(now, len);
@@ -121,13 +121,20 @@ impl Sender {
     }
 
     /// A packet of nothing but padding, between two pictures, where packets cannot be repeated.
-    fn seal_padding(&mut self, now: Time, srtp: &mut SrtpOut, buf: &mut [u8]) -> Option<usize> {
+    fn seal_padding(
+        &mut self,
+        now: Time,
+        encodings: &impl Encodings,
+        srtp: &mut SrtpOut,
+        buf: &mut [u8],
+    ) -> Option<usize> {
         let slot = self.slots.get_mut(usize::from(self.prober.slot))?;
         let live = slot.live().and_then(|live| slot.epochs.get(live.tag))?;
         if live.rtx_payload_type.is_some() || buf.len() < MAX_DATAGRAM {
             return None;
         }
-        let (number, timestamp, payload_type) = slot.skip_number()?;
+        let ring = encodings.encoding(live.key)?.ring;
+        let (number, timestamp, payload_type) = slot.skip_number(ring)?;
         let number_all = self.map.has(ExtensionKind::TransportCc);
         let header = OutHeader {
             marker: false,

@@ -7,7 +7,7 @@ mod moving;
 use std::time::Duration;
 
 use super::SlotIndex;
-use super::epoch::{Epoch, Epochs};
+use super::epoch::Epochs;
 use super::history::History;
 use super::negotiated::Negotiated;
 use super::queue::{Descriptor, Queue, What};
@@ -20,7 +20,7 @@ use crate::layer::{Layer, Limit};
 use crate::meta::PacketMeta;
 use crate::reason::DropReason;
 use crate::receive::LayerTable;
-use crate::ring::Stored;
+use crate::ring::{Ring, Stored};
 use crate::time::Time;
 
 /// A cached key frame is replayed while it is younger than this: the viewer catches up with live in less time than a new key frame
@@ -470,20 +470,16 @@ impl Slot {
 
     /// Use up a number between two complete pictures, for a packet of padding: the number, its timestamp and payload type. What
     /// follows is numbered one higher. Nothing of the slot may be queued.
-    pub fn skip_number(&mut self) -> Option<(u64, u32, u8)> {
+    pub fn skip_number(&mut self, ring: &Ring) -> Option<(u64, u32, u8)> {
         let live = self.live().filter(|live| !live.broken)?;
         let last = self.last.filter(|last| last.frame_end)?;
-        // Below a limit, numbers depend on what the ring counts from the next packet on, which is not there yet.
-        let epoch = *self.epochs.get(live.tag).filter(|epoch| epoch.limit.is_all())?;
-        let number = last.out_seq + 1;
-        let mut next = Epoch {
-            first_in: epoch.newest_in + 1,
-            first_out: number + 1,
-            continues: true,
-            ..epoch
-        };
+        let (number, mut next) = self.epochs.get(live.tag)?.after_padding(ring)?;
         // An epoch of padding alone is stretched: four of them must not push out what is still asked for again.
-        if epoch.first_in != next.first_in {
+        if self
+            .epochs
+            .get(live.tag)
+            .is_some_and(|epoch| epoch.first_in != next.first_in)
+        {
             self.tag = self.tag.wrapping_add(1);
             next.tag = self.tag;
         }
@@ -493,7 +489,7 @@ impl Slot {
             out_seq: number,
             ..last
         });
-        Some((number, last.out_timestamp, epoch.payload_type))
+        Some((number, last.out_timestamp, next.payload_type))
     }
 
     fn set_live(&mut self, new: Live) {

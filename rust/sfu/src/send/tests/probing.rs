@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::temporal;
 use super::source::slot_spec;
 use super::world::{AUDIO, MS, VIDEO, World, assert_contiguous};
 use crate::bandwidth::Config;
@@ -132,6 +133,46 @@ fn without_retransmissions_padding_stands_between_pictures() {
             assert_eq!(pair[0].timestamp, pair[1].timestamp);
         }
     }
+}
+
+#[test]
+fn below_a_limit_padding_stands_between_pictures_too() {
+    let mut line = Line::new(showing(false), 50_000_000);
+    line.world.bind_up_to(VIDEO, 0, temporal(1));
+    line.world.sender.set_demand(line.world.now, 500_000, 4_000_000);
+    let mut late = Vec::new();
+    for n in 0..240 {
+        let (layer, from_base) = [(0, true), (2, true), (1, true), (2, false)][n % 4];
+        line.world.source(0).temporal = (layer, from_base);
+        let now = line.world.now;
+        let made = line.world.source(0).make(now, 2, false);
+        for (i, made) in made.into_iter().enumerate() {
+            // What comes late keeps the number that was left for it, whatever was padded meanwhile.
+            if (n + i) % 17 == 3 {
+                late.push(made);
+            } else {
+                let _ = line.world.arrive(VIDEO, 0, &made);
+            }
+        }
+        line.picture(0, false);
+        if n % 3 == 0 {
+            for made in late.drain(..) {
+                let _ = line.world.arrive(VIDEO, 0, &made);
+            }
+        }
+    }
+    for made in late {
+        let _ = line.world.arrive(VIDEO, 0, &made);
+    }
+    line.picture(0, false);
+    assert_eq!(line.world.sender.limit(VIDEO), Some(temporal(1)));
+    let estimate = line.estimate();
+    assert!(estimate >= 4_400_000, "{estimate}");
+    let mut media: Vec<_> = line.world.media(VIDEO).into_iter().cloned().collect();
+    media.sort_by_key(|seen| seen.seq);
+    assert_contiguous(&media.iter().collect::<Vec<_>>());
+    let padding = media.iter().filter(|seen| seen.payload.is_empty()).count();
+    assert!(padding > 50, "{padding}");
 }
 
 #[test]
