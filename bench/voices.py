@@ -68,9 +68,7 @@ def main() -> int:
     for name, part, key in rows:
         values = [run[part] for run in runs]
         print(f"{name:<44}" + "".join(f"{value[key]:>10,.0f}" for value in values if isinstance(value, dict)))
-    print(
-        f"{'bytes per listener, beside its slots':<44}" + "".join(f"{run['bytes_per_listener']:>10,}" for run in runs)
-    )
+    print(f"{'bytes per listener beside its slots':<44}" + "".join(f"{run['bytes_per_listener']:>10,}" for run in runs))
     for listeners, count in counted.items():
         if count is not None:
             print(f"instructions per packet that nobody hears, {listeners:,} listeners: {count:,.0f}")
