@@ -80,15 +80,9 @@ pub(super) fn next_limit(shown: Limit, wanted: Limit, first: &PacketMeta, top: O
             return wanted;
         }
     }
-    // Fewer temporal layers make room for the spatial one, and are enough when that begins: until then what is shown goes on.
-    let is_awaited = wanted.spatial > shown.spatial && top.is_none_or(|top| top.spatial > shown.spatial);
     let mut next = Limit {
         spatial: wanted.spatial.min(shown.spatial),
-        temporal: if is_awaited {
-            shown.temporal
-        } else {
-            wanted.temporal.min(shown.temporal)
-        },
+        temporal: wanted.temporal.min(shown.temporal),
     };
     if next.temporal == shown.temporal && wanted.temporal > shown.temporal {
         if first.dependency.len == 0 && first.layer.switch_up && first.layer.temporal == shown.temporal + 1 {

@@ -269,44 +269,6 @@ fn a_spatial_layer_falls_away_at_once_and_comes_back_with_a_key_frame() {
     assert_contiguous(&world.media(VIDEO));
 }
 
-#[test]
-fn fewer_temporal_layers_wait_for_the_spatial_layer_that_they_make_room_for() {
-    let mut world = World::new(&[Codec::Vp9]);
-    world.bind_up_to(VIDEO, 0, spatial(0));
-    vp9(&mut world, (0, true), true);
-    world.bind_up_to(
-        VIDEO,
-        0,
-        Limit {
-            spatial: 1,
-            temporal: 0,
-        },
-    );
-    let before = world.media(VIDEO).len();
-    for layer in PATTERN.iter().skip(1) {
-        vp9(&mut world, *layer, false);
-    }
-    assert_eq!(world.media(VIDEO).len(), before + 6, "every picture, small");
-    vp9(&mut world, (0, true), true);
-    vp9(&mut world, (2, true), false);
-    assert_eq!(
-        world.media(VIDEO).len(),
-        before + 10,
-        "the key picture, large, and none above"
-    );
-    // There is no such layer: nothing is awaited.
-    world.bind_up_to(
-        VIDEO,
-        0,
-        Limit {
-            spatial: 255,
-            temporal: 255,
-        },
-    );
-    vp9(&mut world, (0, true), true);
-    assert_contiguous(&world.media(VIDEO));
-}
-
 /// Three pictures of three layers, of two packets each, of which the line took the first packets only.
 fn waiting() -> World {
     let mut world = World::new(&[Codec::Vp9]);
