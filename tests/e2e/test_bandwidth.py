@@ -81,21 +81,22 @@ async def test_the_picture_follows_the_line_down_and_up(page: Page, server: Serv
     assert fast["frames"] > 15
 
 
-LIVE: dict[str, dict[str, Any]] = {
-    "vp8": {"codec": "vp8", "simulcast": True},
-    "h264": {"codec": "h264", "simulcast": True},
-    "vp9": {"codec": "vp9", "scalabilityMode": "L3T3_KEY"},
-    "av1": {"codec": "av1", "scalabilityMode": "L3T3"},
+# Of smaller pictures than 960 by 540 Chromium sends two encodings only, and not the highest.
+LIVE: dict[str, tuple[int, int, dict[str, Any]]] = {
+    "vp8": (960, 540, {"codec": "vp8", "simulcast": True}),
+    "h264": (960, 540, {"codec": "h264", "simulcast": True}),
+    "vp9": (640, 360, {"codec": "vp9", "scalabilityMode": "L3T3_KEY"}),
+    "av1": (640, 360, {"codec": "av1", "scalabilityMode": "L3T3"}),
 }
 
 # The publisher's way is free, the viewer's is a line. Leaves the sizes that are published on the window, highest first.
-LIVE_SET_UP = """async ([stream, port, options]) => {
-  const picture = { colour: "blue", width: 640, height: 360, fps: 15, busy: true };
+LIVE_SET_UP = """async ([stream, port, width, height, options]) => {
+  const picture = { colour: "blue", width, height, fps: 15, busy: true };
   window.p = await t.publish(settings, { stream, picture, ...options });
   window.through = port;
   window.w = l.listen(new t.Watcher(settings, stream));
   await t.until(() => w.connect({ events: l.EVENTS }).then(() => true, () => w.view.stop() && false), "the stream to be live");
-  await l.untilShown(t, w, 0, (height) => height === 360, "the highest layer at first", 40000);
+  await l.untilShown(t, w, 0, (shown) => shown === height, "the highest layer at first", 40000);
   // The rates of a publisher that has just begun still grow.
   await t.observe(w, 0, 3000);
   window.all = l.sizes(w, "0");
@@ -107,26 +108,28 @@ LIVE_SET_UP = """async ([stream, port, options]) => {
 async def test_live_encoders_are_followed_down_and_up(page: Page, server: Server, codec: str) -> None:
     await page.evaluate(THROUGH)
     with line(server, "--down-rate", "4M", "--queue-ms", "200") as network:
-        high, lower, *_ = await page.evaluate(LIVE_SET_UP, [f"live-{codec}", network.port, LIVE[codec]])
+        width, height, options = LIVE[codec]
+        high, lower, *_ = await page.evaluate(LIVE_SET_UP, [f"live-{codec}", network.port, width, height, options])
         await page.evaluate(MARK)
         before: dict[str, Any] = await page.evaluate("() => mark")
         # Between the two, with room for headers and the margin before going up.
         rate = max(lower * 13 // 10 + 40_000, (lower + high) // 2)
         network.now("--down-rate", str(rate))
         await page.evaluate(
-            "() => l.untilShown(t, w, 0, (height) => height < 360, 'a smaller picture', 30000).then(() => null)"
+            "(height) => l.untilShown(t, w, 0, (shown) => shown < height, 'a smaller picture', 30000)", height
         )
         slow = await page.evaluate("() => t.observe(w, 0, 3000)")
         network.now("--down-rate", "4M")
         await page.evaluate(
-            "() => l.untilShown(t, w, 0, (height) => height === 360, 'the highest layer again', 40000).then(() => null)"
+            "(height) => l.untilShown(t, w, 0, (shown) => shown === height, 'the highest layer again', 40000)", height
         )
         fast = await page.evaluate("() => t.observe(w, 0, 3000)")
         totals = await page.evaluate(TOTALS, before)
         await page.evaluate("() => w.view.stop()")
         await page.evaluate("() => t.leave(p)")
     print(codec, {"rates": [high, lower], "line": rate, "slow": slow, "fast": fast, "totals": totals})
-    assert slow["frames"] > 10
+    # The lowest temporal layer alone has a quarter of 15 pictures a second.
+    assert slow["frames"] > 6
     assert fast["frames"] > 10
     assert totals["plis"] <= 4
 
@@ -155,7 +158,8 @@ async def test_of_two_projected_sources_the_promoted_one_keeps_the_higher_layer(
         }""",
             [stream, network.port],
         )
-        network.now("--down-rate", "1400k")
+        # The higher encoding at half its frame rate and the lowest one of the other, with a margin.
+        network.now("--down-rate", "1700k")
         heights = await page.evaluate(
             """async ([a, b]) => {
           await l.untilShown(t, w, a, (height) => height < 540, "the other one to go down", 20000);
