@@ -5,6 +5,7 @@ import base64
 import contextlib
 import itertools
 import json
+import os
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import Any
 import websockets
 
 FIREFOX = "firefox-esr"
+
+# A folder `gmp-gmpopenh264/<version>` with libgmpopenh264.so and its .info, as the maker of Firefox gives it out or as OpenH264's sources
+# make it (`make plugin`). Without one Firefox has no H264, and no test downloads any.
+OPENH264 = os.environ.get("FIREFOX_OPENH264")
 
 # A profile that stays on this machine: every service of the vendor is off or points nowhere. The rest is what the tests need.
 PREFS: dict[str, bool | int | str] = {
@@ -187,7 +192,11 @@ async def firefox(profile: Path, **prefs: bool | int | str) -> AsyncIterator[Fir
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in {**PREFS, **prefs}.items()]
     (profile / "user.js").write_text("\n".join(lines))
     options = ["--headless", "--no-remote", "--remote-debugging-port", "0", "--profile", str(profile)]
-    process = await asyncio.create_subprocess_exec(FIREFOX, *options, stdout=DEVNULL, stderr=PIPE)
+    # The plugin's sandbox wants what the maker signed.
+    plugin = {"MOZ_GMP_PATH": OPENH264, "MOZ_DISABLE_GMP_SANDBOX": "1"} if OPENH264 else {}
+    process = await asyncio.create_subprocess_exec(
+        FIREFOX, *options, stdout=DEVNULL, stderr=PIPE, env={**os.environ, **plugin}
+    )
     try:
         url = await asyncio.wait_for(_listening(process), 60)
         async with websockets.connect(f"{url}/session", max_size=None) as socket:
