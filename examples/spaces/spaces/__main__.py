@@ -23,6 +23,7 @@ from spaces.server import STATIC, Server
 _PING_S: Final = 10.0
 """Silence of a socket before it is probed, and again before it counts as lost."""
 _STOP_S: Final = 10.0
+_START_S: Final = 30.0
 
 
 class Unusable(Exception):  # noqa: N818 — told in one line
@@ -78,10 +79,15 @@ async def _own_rostra(media: str, public_address: str | None) -> AsyncIterator[d
 
 
 async def _ready(process: asyncio.subprocess.Process, path: Path) -> dict[str, str]:
-    while not path.exists():  # noqa: ASYNC240 — a local folder
-        if process.returncode is not None:
-            raise Unusable("Rostra did not start")
-        await asyncio.sleep(0.05)
+    """What Rostra says of itself once it serves; it has no other way to say that it does."""
+    try:
+        async with asyncio.timeout(_START_S):
+            while not path.exists():  # noqa: ASYNC240 — a local folder
+                if process.returncode is not None:
+                    raise Unusable("Rostra did not start")
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise Unusable(f"Rostra did not start within {_START_S} s") from None
     settings: dict[str, str] = json.loads(path.read_text())  # noqa: ASYNC240
     return settings
 

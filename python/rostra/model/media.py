@@ -1,6 +1,7 @@
 """The seam to the media plane as values: orders that it takes, facts that it tells (docs/seam.md).
 
-Every class here has a twin in ``rust/sfu/src/command.rs``; the two change together.
+Every class here has a twin in ``rust/sfu/src/command.rs``; the two change together: one file here as there, which
+makes it long.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,5 @@
-//! Which layer each picture of a viewer shows: what flows, what the application wishes and what the line carries, brought together.
+//! Which layer each picture of a viewer shows: what flows, what the application wishes and what the line carries, brought together. Long, because a
+//! decision reads and changes all three.
 
 use std::time::Duration;
 
