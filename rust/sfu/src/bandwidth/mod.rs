@@ -54,6 +54,10 @@ const CALM_US: u64 = 25_000;
 const EXCESS: (f64, f64) = (0.04, 0.06);
 /// What arrives: over this long while a queue stands, which it then leaves at the rate of the line; and otherwise, microseconds.
 const ARRIVING_US: (i64, i64) = (200_000, 500_000);
+/// A shorter queue than this is empty between two pictures of a slow sender, microseconds, …
+const BACKLOG_US: u64 = 25_000;
+/// … which is one whose packets are few in the short time: what arrives in it is the encoder's mood more than the line's rate. Bits per second.
+const SLOW_BPS: u64 = 1_000_000;
 /// The highest rate of the last while, below which loss alone never leads, microseconds.
 const PEAK_US: i64 = 2_000_000;
 /// After a cluster and a round trip, its queue is seen this long.
@@ -443,11 +447,7 @@ impl Estimator {
             self.peak.add(now.0 as i64, -(bps as i64));
         }
         let queue = if limited { STANDING_US.1 } else { STANDING_US.0 };
-        let arriving = if standing_us > STANDING_US.0 {
-            self.throughput.bps(ARRIVING_US.0).or(steady)
-        } else {
-            steady
-        };
+        let arriving = self.arriving_bps(standing_us, steady);
         if standing_us < CALM_US {
             self.strikes = 0;
         }
@@ -500,6 +500,18 @@ impl Estimator {
             self.rate
                 .measured((measured as f64 / self.loss.passed()) as u64, steady.unwrap_or(0));
         }
+    }
+
+    /// What the line lets through, as far as its queue says.
+    fn arriving_bps(&self, standing_us: u64, steady: Option<u64>) -> Option<u64> {
+        if standing_us <= STANDING_US.0 {
+            return steady;
+        }
+        let short = self.throughput.bps(ARRIVING_US.0);
+        if standing_us < BACKLOG_US && short.is_some_and(|bps| bps < SLOW_BPS) {
+            return short.max(steady);
+        }
+        short.or(steady)
     }
 
     fn situation(&self) -> Situation {

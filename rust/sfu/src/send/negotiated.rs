@@ -22,6 +22,11 @@ impl Negotiated {
         self.0.iter().find(|ours| ours.codec == codec).copied()
     }
 
+    /// A payload type of retransmissions, whatever of.
+    pub fn rtx_payload_type(&self) -> Option<u8> {
+        self.0.iter().find_map(|ours| ours.rtx_payload_type)
+    }
+
     /// The payload type for a publisher's.
     pub fn of_source(&self, source: &CodecSpec) -> Option<CodecSpec> {
         let mut candidates = self.0.iter().filter(|ours| ours.codec == source.codec);

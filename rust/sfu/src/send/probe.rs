@@ -1,10 +1,12 @@
-//! Clusters of probes: packets of the history again, as retransmissions, or packets of padding where there are none.
+//! Clusters of probes: packets of the history again, as retransmissions, or packets of padding where there are none: on the SSRC of retransmissions
+//! when no picture is shown, else between two pictures.
 
 use super::Sender;
 use super::SlotIndex;
 use super::queue::Descriptor;
 use super::rtx::retransmission;
 use super::seal::MAX_DATAGRAM;
+use super::slot::Slot;
 use crate::command::{ExtensionKind, Kind};
 use crate::encoding::Encodings;
 use crate::outbox::{Outbox, Path};
@@ -95,13 +97,17 @@ impl Sender {
         }
     }
 
-    /// The slot of the fastest picture: it has the largest packets.
+    /// The slot of the fastest picture: it has the largest packets. Without any picture a slot whose retransmissions can be padding.
     fn probe_slot(&self) -> Option<SlotIndex> {
-        let shown = self.slots.iter().filter(|slot| {
+        let videos = || self.slots.iter().filter(|slot| slot.kind == Kind::Video);
+        let shown = videos().filter(|slot| {
             let live = slot.live().and_then(|live| slot.epochs.get(live.tag));
-            slot.kind == Kind::Video && slot.packets > 0 && live.is_some()
+            slot.packets > 0 && live.is_some()
         });
-        shown.max_by_key(|slot| slot.rate_bps).map(|slot| slot.index)
+        let shown = shown.max_by_key(|slot| slot.rate_bps);
+        shown
+            .or_else(|| videos().find(|slot| slot.rtx_payload_type().is_some()))
+            .map(|slot| slot.index)
     }
 
     fn again(&mut self, now: Time) -> Option<Descriptor> {
@@ -120,7 +126,7 @@ impl Sender {
         None
     }
 
-    /// A packet of nothing but padding, between two pictures, where packets cannot be repeated.
+    /// A packet of nothing but padding where packets cannot be repeated. Returns its length.
     fn seal_padding(
         &mut self,
         now: Time,
@@ -129,20 +135,23 @@ impl Sender {
         buf: &mut [u8],
     ) -> Option<usize> {
         let slot = self.slots.get_mut(usize::from(self.prober.slot))?;
-        let live = slot.live().and_then(|live| slot.epochs.get(live.tag))?;
-        if live.rtx_payload_type.is_some() || buf.len() < MAX_DATAGRAM {
+        if buf.len() < MAX_DATAGRAM {
             return None;
         }
-        let ring = encodings.encoding(live.key)?.ring;
-        let (number, timestamp, payload_type) = slot.skip_number(ring)?;
+        let Numbers {
+            index,
+            timestamp,
+            payload_type,
+            is_retransmission,
+        } = padding_numbers(slot, encodings)?;
         let number_all = self.map.has(ExtensionKind::TransportCc);
         let header = OutHeader {
             marker: false,
             payload_type,
-            seq: number as u16,
+            seq: index as u16,
             timestamp,
-            ssrc: slot.ssrc,
-            mid: slot.needs_mid(now, false).then_some(slot.mid),
+            ssrc: if is_retransmission { slot.rtx_ssrc } else { slot.ssrc },
+            mid: slot.needs_mid(now, is_retransmission).then_some(slot.mid),
             transport_cc: number_all.then_some(self.transport_cc),
             abs_send_time: (!number_all).then(|| (u128::from(now.0) * (1 << 18) / 1_000_000) as u32 & 0x00ff_ffff),
         };
@@ -151,9 +160,47 @@ impl Sender {
         let padding = buf.get_mut(header_len..header_len + PADDING)?;
         padding.fill(0);
         *padding.last_mut()? = PADDING as u8;
-        let len = srtp.seal_rtp(buf, header_len, header_len + PADDING, number)?;
+        let len = srtp.seal_rtp(buf, header_len, header_len + PADDING, index)?;
         self.transport_cc = self.transport_cc.wrapping_add(1);
-        slot.packets = slot.packets.wrapping_add(1);
+        if !is_retransmission {
+            slot.packets = slot.packets.wrapping_add(1);
+        }
         Some(len)
     }
+}
+
+/// What a packet of padding is called.
+struct Numbers {
+    index: u64,
+    timestamp: u32,
+    payload_type: u8,
+    is_retransmission: bool,
+}
+
+/// The next number between two pictures of what is shown without retransmissions; of a slot that shows nothing, the next one of its
+/// retransmissions. Either is used up.
+fn padding_numbers(slot: &mut Slot, encodings: &impl Encodings) -> Option<Numbers> {
+    let live = slot.live().and_then(|live| slot.epochs.get(live.tag));
+    let Some(live) = live else {
+        let payload_type = slot.rtx_payload_type()?;
+        let index = slot.rtx_next;
+        slot.rtx_next += 1;
+        return Some(Numbers {
+            index,
+            timestamp: slot.last_timestamp(),
+            payload_type,
+            is_retransmission: true,
+        });
+    };
+    if live.rtx_payload_type.is_some() {
+        return None;
+    }
+    let ring = encodings.encoding(live.key)?.ring;
+    let (index, timestamp, payload_type) = slot.skip_number(ring)?;
+    Some(Numbers {
+        index,
+        timestamp,
+        payload_type,
+        is_retransmission: false,
+    })
 }

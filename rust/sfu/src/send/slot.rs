@@ -492,6 +492,16 @@ impl Slot {
         Some((number, last.out_timestamp, next.payload_type))
     }
 
+    /// A payload type of retransmissions, whatever of.
+    pub fn rtx_payload_type(&self) -> Option<u8> {
+        self.codecs.rtx_payload_type()
+    }
+
+    /// Timestamp of the newest packet; 0 before the first.
+    pub fn last_timestamp(&self) -> u32 {
+        self.last.map_or(0, |last| last.out_timestamp)
+    }
+
     fn set_live(&mut self, new: Live) {
         match &mut self.state {
             SlotState::Idle | SlotState::Staging(_) => {}

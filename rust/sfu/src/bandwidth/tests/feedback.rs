@@ -163,3 +163,52 @@ fn the_receivers_estimate_counts_until_there_is_better_feedback() {
     estimator.remb(Time(4_000_000), 200_000);
     assert_eq!(estimator.estimate_bps(), 200_000, "it came");
 }
+
+/// Lowest estimate for half a megabit of pictures, 20 a second, whose line becomes 10 ms longer after three seconds and jitters by 20 ms.
+fn lowest_on_a_jittering_line(seed: u64) -> u64 {
+    let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut below = |bound: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % bound
+    };
+    let mut estimator = Estimator::new(Time::ZERO, Config::default());
+    estimator.set_demand(Time::ZERO, 500_000, 0);
+    let (mut number, mut last, mut lowest) = (0, 0, u64::MAX);
+    let mut flying: Vec<(u64, u64)> = Vec::new();
+    for ms in 0..8_000 {
+        let now = Time(ms * 1_000);
+        let mut sizes = vec![120; usize::from(ms % 20 == 0)];
+        if ms % 50 == 0 {
+            let size = 700 + below(400) as usize;
+            sizes.extend(vec![size; 2 + below(3) as usize]);
+        }
+        for bytes in sizes {
+            estimator.sent(now, number as u16, bytes, None);
+            let delay = if ms < 3_000 { 100 } else { 10_000 + below(20_000) };
+            // Order is kept.
+            last = (now.0 + delay).max(last);
+            flying.push((number, last));
+            number += 1;
+        }
+        if ms % 50 == 25 {
+            let (came, rest): (Vec<_>, Vec<_>) = flying.iter().partition(|(_, at)| *at <= now.0);
+            flying = rest;
+            let came: Vec<_> = came.into_iter().map(|(number, at)| (number, Some(Time(at)))).collect();
+            if !came.is_empty() {
+                give(&mut estimator, now, &feedback(&came));
+            }
+        }
+        estimator.timeout(now);
+        lowest = lowest.min(estimator.estimate_bps());
+    }
+    lowest
+}
+
+#[test]
+fn jitter_on_the_line_of_a_slow_sender_is_no_line_of_half_the_rate() {
+    let lowest: Vec<_> = (1..=100).map(lowest_on_a_jittering_line).collect();
+    let worst = lowest.iter().min().copied().unwrap_or_default();
+    assert!(worst > 400_000, "{worst}: {lowest:?}");
+}

@@ -38,7 +38,11 @@ impl Line {
     /// One picture of `count` packets, and 33 ms.
     fn picture(&mut self, count: usize, key: bool) {
         self.world.picture(VIDEO, 0, count, key);
-        for _ in 0..33 {
+        self.quiet(33);
+    }
+
+    fn quiet(&mut self, milliseconds: u64) {
+        for _ in 0..milliseconds {
             self.world.pass(MS);
             self.carry();
         }
@@ -99,6 +103,34 @@ fn what_is_wanted_is_probed_for_by_repeating_packets() {
     assert_eq!(line.world.stats.retransmissions_out, probes as u64);
     assert_contiguous(&line.world.media(VIDEO));
     assert_contiguous(&line.world.again(VIDEO));
+}
+
+#[test]
+fn a_picture_that_is_turned_off_is_probed_for_with_padding() {
+    let mut line = Line::new(showing(true), 50_000_000);
+    line.world.sender.set_demand(line.world.now, 500_000, 0);
+    for _ in 0..30 {
+        line.picture(2, false);
+    }
+    line.world.sender.unbind(line.world.now, VIDEO);
+    let shown = line.world.media(VIDEO).len();
+    line.world.sender.set_demand(line.world.now, 0, 3_000_000);
+    for _ in 0..100 {
+        // Sound goes on.
+        line.world.picture(AUDIO, 1, 1, false);
+        line.quiet(33);
+    }
+    let estimate = line.estimate();
+    assert!(estimate >= 3_000_000, "{estimate}");
+    assert_eq!(line.world.media(VIDEO).len(), shown);
+    let padding = line.world.again(VIDEO);
+    assert!(padding.len() > 20 && padding.iter().all(|seen| seen.payload.is_empty()));
+    assert_contiguous(&padding);
+    // What comes after it are retransmissions with numbers of their own.
+    line.world.bind(VIDEO, 0);
+    line.world.picture(VIDEO, 0, 3, true);
+    line.quiet(100);
+    assert_contiguous(&line.world.media(VIDEO));
 }
 
 #[test]
