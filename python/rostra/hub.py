@@ -48,6 +48,7 @@ from rostra.model.media import (
     Listen,
     MediaStats,
     Mid,
+    OpenLocalFeed,
     OpenTransport,
     PlayoutDelay,
     Rejected,
@@ -486,7 +487,7 @@ class Hub:
                 log.info("source ended", stream=str(key), source=source)
             case BindSlot() | UnbindSlot():
                 self._reports.order(effect)  # the media plane has it
-            case OpenTransport() | AddSlot() | Inspect() | AddVoice() | RemoveVoice() | Listen():
+            case OpenTransport() | OpenLocalFeed() | AddSlot() | Inspect() | AddVoice() | RemoveVoice() | Listen():
                 pass  # the media plane has it
             case _:
                 assert_never(effect)
