@@ -294,7 +294,9 @@ def test_a_local_feed_is_connected_at_once_and_ends_once(engine: Engine, link: L
     closed = TransportClosed(FEED, CloseReason.CLOSED)
     assert told(engine, CloseTransport(FEED), CloseTransport(FEED)) == [closed]
     assert descriptors() == before
-    assert link[1].recv(100) == b"", "whoever still has a duplicate of our end, the other end hears of it"
+    # What it was asked for comes first. That we still have a duplicate of the other end does not matter.
+    while link[1].recv(2000):
+        pass
 
 
 def test_a_local_feed_leaves_no_descriptor_when_the_engine_closes(link: Link) -> None:

@@ -70,9 +70,9 @@ impl Engine {
 
     /// Queue commands, in order, all or none.
     fn submit(&self, commands: &Bound<'_, PyAny>) -> PyResult<()> {
-        let commands = commands::read_all(commands)?;
+        let orders = commands::read_all(commands)?;
         self.node
-            .submit(commands)
+            .submit(orders)
             .map_err(|error| OverloadedError::new_err(error.to_string()))
     }
 

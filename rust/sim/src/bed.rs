@@ -281,7 +281,7 @@ impl Bed {
         }
         for event in self.shard.take_events() {
             match event {
-                Event::TransportConnected { profile, .. } => self.profiles.push(profile),
+                Event::TransportConnected { profile, .. } => self.profiles.extend(profile),
                 Event::Rejected { code, .. } => unreachable!("the commands of the bed are valid: {code:?}"),
                 _ => {}
             }
