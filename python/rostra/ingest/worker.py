@@ -16,8 +16,8 @@ from rostra.ingest.encoder import Encoder, Settings, Stuck
 from rostra.protocol.ingest import Authorise, End, Ended, FromWorker, Open, Problem, decode_from_server, encode
 
 MAX_CONNECTIONS: Final = 512
-MAX_FROM_ONE: Final = 64
-"""Connections of one address: a studio behind a NAT has fewer."""
+MAX_FROM_ONE: Final = 256
+"""Connections of one address: a studio behind a NAT, or a proxy, has fewer."""
 MAX_MEMORY: Final = 8 << 30
 """Address space. Threads of codecs reserve much and use little."""
 MAX_FILES: Final = 4096

@@ -248,6 +248,19 @@ class FakeEngine:
             raise TypeError(f"{transport} is a peer connection")
         return spec
 
+    def read_frame(self, transport: TransportId) -> bytes | None:
+        """The next frame that a local feed wrote; ``None``: none is there. A link that was closed ends the feed."""
+        owner = self._transports.get(transport)
+        if owner is None or owner.link is None:
+            return None
+        try:
+            frame = owner.link.recv(65536, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        if not frame:
+            self._end(transport, CloseReason.PEER_CLOSED)
+        return frame or None
+
     def is_live(self, track: TrackId) -> bool:
         """Whether the track's publisher is there and has sent."""
         return track in self._tracks and track in self._transports[self._tracks[track][0]].started
