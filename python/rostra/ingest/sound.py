@@ -69,7 +69,8 @@ class Transcoder:
             found = self._transcode(data, media_ms)
         except av.FFmpegError as error:
             self._broken += 1
-            self._resampler = None
+            self._resampler = None  # what it held is lost, and so is where we are
+            self._is_anchored = False
             if self._broken > MAX_BROKEN:
                 raise BrokenSound(f"The sound cannot be decoded: {error}") from error
             return []
@@ -96,10 +97,11 @@ class Transcoder:
     def _put(self, start: int, rate: int) -> None:
         """Keep the clock of the samples by that of the encoder."""
         drift = start - (self._anchor + self._fed * RATE // rate)
-        if not self._is_anchored or abs(drift) > MAX_DRIFT or rate != self._rate:
-            self._is_anchored = True
-            self._anchor, self._fed, self._rate = start, 0, rate
-            self._out += drift
+        if self._is_anchored and abs(drift) <= MAX_DRIFT and rate == self._rate:
+            return
+        self._out = self._out + drift if self._is_anchored else start
+        self._is_anchored = True
+        self._anchor, self._fed, self._rate = start, 0, rate
 
     def _encode(self, frame: av.AudioFrame) -> list[Opus]:
         self._levels.append(level(bytes(frame.planes[0])[: frame.samples * 4]))
