@@ -11,10 +11,12 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, assert_never
 
 import structlog
 
+import rostra
 from rostra.ingest.channel import Channel
 from rostra.media.engine import Overloaded
 from rostra.model import local
@@ -32,6 +34,7 @@ _STEADY_S: Final = 10.0
 """A worker that lived as long has not failed at its start."""
 _END_S: Final = 2.0
 """For a worker to end by itself when its channel closes."""
+_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
 MAX_PROBLEMS: Final = 16
 """Kept of one encoder, the newest."""
 MAX_ENCODERS: Final = 1024
@@ -123,10 +126,11 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with the folder that we were imported from: the worker has to be of the same version."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+    """What the interpreter needs, and none of our secrets. The worker has to be of the version that we are."""
+    root = str(Path(rostra.__file__).parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class _Line:
@@ -167,8 +171,9 @@ class _Line:
             return
         match message:
             case ingest.Authorise():
-                if len(self.encoders) + len(self._asking) >= MAX_ENCODERS or message.connection in self._asking:
-                    self._give_up("too many encoders")
+                is_known = message.connection in self._asking or message.connection in self.encoders
+                if is_known or len(self.encoders) + len(self._asking) >= MAX_ENCODERS:
+                    self._give_up("an encoder twice, or too many")
                     return
                 task = asyncio.get_running_loop().create_task(self._authorise(message))
                 self._asking[message.connection] = task
