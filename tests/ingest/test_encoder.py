@@ -226,3 +226,38 @@ async def test_random_bytes_after_the_handshake_end_the_connection(life: Life) -
     await life.client.handshake()
     life.client.writer.write(b"\x03" + os.urandom(200_000))
     assert await life.ended() in {"protocol", "connection_lost"}
+
+
+async def test_a_track_that_comes_later_is_in_a_new_feed_from_the_next_key_frame_on(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OTHER_TRACK_S", 0.0)
+    life.begin()
+    await life.client.publish("demo?token=t")
+    tags = [tag for tag in av_tags() if tag[0] == 9]
+    for kind, timestamp, body in tags[:5]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    await life.pictures(4)
+    assert life.server.asked[1:] == [Open(1, audio=False, video="h264", profile=life.server.asked[1].profile)]  # type: ignore[union-attr]
+    assert life.server.problems == ["no_audio"]
+    life.client.message(8, b"\xaf\x00\x12\x10", timestamp=300, chunk_stream=4)
+    for kind, timestamp, body in tags[5:15]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    old = life.server.feeds[0]
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(TIMEOUT_S):
+        while await loop.sock_recv(old, 2000):  # up to its end, when the new one begins
+            pass
+    first, *_ = await life.pictures(2)
+    assert b"\0\0\0\1\x65" in first
+    assert [one.audio for one in life.server.asked[1:] if isinstance(one, Open)] == [False, True]
+
+
+async def test_the_metadata_says_that_no_other_track_will_come(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OTHER_TRACK_S", 1000.0)
+    life.begin()
+    await life.client.publish("demo?token=t")
+    life.client.message(18, text("onMetaData") + fields({"videocodecid": b"\0" + bytes(8)}))
+    for kind, timestamp, body in list(av_tags())[:5]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    assert len(await life.pictures(2)) == 2

@@ -53,6 +53,9 @@ class Encoder:
     priority: int | None
     peer: str
     transport: TransportId | None = None
+    """Its newest feed."""
+    transports: set[TransportId] = field(default_factory=set)
+    """All that live: an older one goes on until the key frame with which the newest takes over."""
     problems: deque[tuple[str, str, float]] = field(default_factory=lambda: deque(maxlen=MAX_PROBLEMS))
 
 
@@ -154,7 +157,10 @@ class _Line:
     def end(self, number: int, transport: TransportId) -> None:
         """The hub hung up on a feed; of an older feed of the same encoder that was to be expected."""
         encoder = self.encoders.get(number)
-        if encoder is not None and encoder.transport == transport:
+        if encoder is None:
+            return
+        encoder.transports.discard(transport)
+        if encoder.transport == transport:
             encoder.transport = None
             self._send(ingest.End(number, "The stream was ended by the server"))
 
@@ -254,6 +260,7 @@ class _Line:
                 self._send(ingest.Refused(message.connection, "overloaded", "The server has no room; try again"))
                 return
             encoder.transport = peer.transport = transport
+            encoder.transports.add(transport)
             self._send(_opened(message.connection, spec), theirs.fileno())
 
     def _note(self, message: ingest.Problem) -> None:
@@ -266,8 +273,9 @@ class _Line:
 
     def _leave(self, number: int) -> Encoder | None:
         encoder = self.encoders.pop(number, None)
-        if encoder is not None and encoder.transport is not None:
-            self._context.hub.leave(encoder.transport)
+        if encoder is not None:
+            for transport in encoder.transports:
+                self._context.hub.leave(transport)
         return encoder
 
 
