@@ -78,8 +78,8 @@ storm: build $(STAMPS)/system ## 500 viewers join within a second (virtual time)
 sim-voices: ## A thousand random conversations, judged by who has to be heard (SEEDS=7 or SEEDS=1-1000)
 	@nice cargo run --release --quiet -p rostra-sim --bin voices -- talk $(or $(SEEDS),1-1000)
 
-rtmp-sync: build $(STAMPS)/system ## Sound and picture of ffmpeg by RTMP in Chromium, compared for MINUTES=10
-	@RTMP_SECONDS=$$((60 * $(or $(MINUTES),10))) $(PY) -m pytest -q -s -m e2e tests/e2e/test_rtmp.py -k stay_together
+rtmp-sync: build $(STAMPS)/system ## Sound and picture of ffmpeg by RTMP, in the feed and in Chromium, for MINUTES=10
+	@RTMP_SECONDS=$$((60 * $(or $(MINUTES),10))) $(PY) -m pytest -q -s tests/ingest/test_sync.py tests/e2e/test_rtmp.py -k "drift or stay_together"
 
 soak: build $(STAMPS)/tools ## 30 minutes of viewers coming and going (MINUTES=30)
 	@$(PY) bench/soak.py --minutes $(or $(MINUTES),30)
