@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The programs that the tests drive and that no language's package manager brings: two browsers, a network tool, a voice, fonts.
+# The programs that the tests drive and that no language's package manager brings: two browsers, an encoder, a network tool, a voice, fonts.
 set -eu
 
 missing=()
@@ -7,6 +7,7 @@ command -v chromium >/dev/null || missing+=(chromium)
 command -v firefox-esr >/dev/null || missing+=(firefox-esr)
 command -v ip >/dev/null || missing+=(iproute2)
 command -v espeak-ng >/dev/null || missing+=(espeak-ng)
+command -v ffmpeg >/dev/null || missing+=(ffmpeg)
 command -v valgrind >/dev/null || missing+=(valgrind)
 fc-list 2>/dev/null | grep -q . || missing+=(fonts-dejavu-core)
 [ ${#missing[@]} -eq 0 ] && exit 0

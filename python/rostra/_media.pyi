@@ -1,9 +1,9 @@
-"""The compiled media plane. Only ``rostra.media.native`` imports it."""
+"""The compiled part: the media plane, for ``rostra.media.native``, and RTMP, for ``rostra.ingest.rtmp``."""
 
 from collections.abc import Iterable, Sequence
 from typing import Self, final
 
-__all__ = ["Engine", "OverloadedError"]
+__all__ = ["Engine", "OverloadedError", "RtmpError", "RtmpSession"]
 
 class OverloadedError(Exception):
     """The command queue is full. Nothing of the call was taken."""
@@ -54,3 +54,32 @@ class Engine:
 
     def close(self) -> None:
         """End every transport and the media threads. Idempotent; events of the end can still be drained."""
+
+class RtmpError(Exception):
+    """The connection is to be closed; the text says why."""
+
+@final
+class RtmpSession:
+    """One connection of an encoder, sans-IO (rust/ingest). Every call may raise ``RtmpError``, which is final."""
+
+    def __new__(cls) -> Self:
+        """A connection of which nothing came yet."""
+
+    def receive(self, data: bytes) -> list[tuple[object, ...]]:
+        """Take bytes in: what the encoder did, in order.
+
+        ``("connect", app, tc_url)``, ``("publish", name)``, ``("audio" | "video", timestamp, tag)``,
+        ``("data", timestamp, name, values)``, ``("unpublish",)``. Timestamps are milliseconds and wrap at 2**32.
+        """
+
+    def take_output(self) -> bytes:
+        """Bytes for the encoder, in order."""
+
+    def accept(self) -> None:
+        """Let it publish. Without a question this does nothing."""
+
+    def refuse(self, code: str, description: str) -> None:
+        """Say no to a publisher, with a code of RTMP; then close. Without a question this does nothing."""
+
+    def end(self, code: str, description: str) -> None:
+        """Tell a publisher that it is over; then close."""

@@ -24,6 +24,7 @@ from rostra.protocol.signal import MAX_MESSAGE
 from rostra.server import asgi
 from rostra.server.context import Context
 from rostra.server.metrics import Metrics
+from rostra.server.rtmp import Rtmp
 from rostra.server.signalling import SocketProtocol, Sockets
 from rostra.store import Store
 
@@ -36,20 +37,21 @@ _PING_S: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Where the server is. ``http`` is a URL without path, ``media`` is ``host:port``."""
+    """Where the server is. ``http`` is a URL without path, ``media`` and ``rtmp`` are ``host:port``."""
 
     http: str
     media: str
+    rtmp: str | None = None
 
 
 async def serve(config: Config, *, engine: Engine, store: Store, on_ready: Callable[[Ready], None]) -> None:
     """Serve until SIGINT, SIGTERM or cancellation. The engine and the store stay open: they are the caller's.
 
     Raises:
-        ConfigError: the address is taken, or the certificate cannot be used.
+        ConfigError: an address is taken, or the certificate cannot be used.
     """
     _configure_logs(config.log_level)
-    with _listener(config.http.listen) as listener:
+    with _listener(config.http.listen, "--http") as listener, _rtmp_listener(config) as encoders:
         hub = Hub(engine, viewer_max_bps=config.media.viewer_max_bps)
         context = Context(config, hub, store, time.time)
         sockets, metrics = Sockets(context), Metrics(hub)
@@ -59,15 +61,17 @@ async def serve(config: Config, *, engine: Engine, store: Store, on_ready: Calla
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(server.serve(sockets=[listener]))
                 watching = tasks.create_task(metrics.watch_loop())
+                taking_in = tasks.create_task(_take_encoders_in(context, encoders))
                 try:
                     with _stop_signals() as stop:
                         await server.listening.wait()
-                        on_ready(_ready(config, listener, engine))
+                        on_ready(_ready(config, listener, encoders, engine))
                         waiting = tasks.create_task(stop.wait())
                         await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
                         waiting.cancel()
                 finally:
                     watching.cancel()
+                    taking_in.cancel()
                     hub.stop()
                     await sockets.close(_SAY_STOPPED_S)
                     server.should_exit = True
@@ -122,7 +126,7 @@ def _uvicorn_config(config: Config, app: ASGIApp) -> uvicorn.Config:
 
 
 @contextlib.contextmanager
-def _listener(address: Address) -> Iterator[socket.socket]:
+def _listener(address: Address, option: str, advice: str = "") -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -132,9 +136,24 @@ def _listener(address: Address) -> Iterator[socket.socket]:
             listener.bind((address.host, address.port))
             listener.listen(_BACKLOG)
         except OSError as error:
-            raise ConfigError(f"--http: cannot listen on {address}: {error.strerror}") from None
+            raise ConfigError(f"{option}: cannot listen on {address}: {error.strerror}{advice}") from None
         listener.setblocking(False)
         yield listener
+
+
+@contextlib.contextmanager
+def _rtmp_listener(config: Config) -> Iterator[socket.socket | None]:
+    """Bound here and not by the worker: encoders that come while it is started again wait in the backlog."""
+    if config.rtmp is None:
+        yield None
+        return
+    with _listener(config.rtmp.listen, "--rtmp", "; --no-rtmp does without") as listener:
+        yield listener
+
+
+async def _take_encoders_in(context: Context, listener: socket.socket | None) -> None:
+    if listener is not None and context.config.rtmp is not None:
+        await Rtmp(context, listener, reencode=context.config.rtmp.reencode).run()
 
 
 @contextlib.contextmanager
@@ -160,14 +179,15 @@ def _stop_signals() -> Iterator[asyncio.Event]:
         restore()
 
 
-def _ready(config: Config, listener: socket.socket, engine: Engine) -> Ready:
+def _ready(config: Config, listener: socket.socket, encoders: socket.socket | None, engine: Engine) -> Ready:
     host, port = listener.getsockname()[:2]
     address = ip_address(host)
     if address.is_unspecified:
         host = "127.0.0.1" if address.version == 4 else "::1"
     scheme = "https" if config.http.tls_cert is not None else "http"
     media = engine.candidates[0]
-    return Ready(f"{scheme}://{Address(host, port)}", str(Address(media.ip, media.port)))
+    rtmp = str(Address(*encoders.getsockname()[:2])) if encoders is not None else None
+    return Ready(f"{scheme}://{Address(host, port)}", str(Address(media.ip, media.port)), rtmp)
 
 
 def _configure_logs(level: str) -> None:

@@ -14,7 +14,17 @@ from rich.console import Console
 
 from rostra import __version__, doctor
 from rostra.app import Ready, serve
-from rostra.config import Config, ConfigError, HttpConfig, MediaConfig, SignallingConfig, check, parse_address, parse_ip
+from rostra.config import (
+    Config,
+    ConfigError,
+    HttpConfig,
+    MediaConfig,
+    RtmpConfig,
+    SignallingConfig,
+    check,
+    parse_address,
+    parse_ip,
+)
 from rostra.media.native import NativeEngine
 from rostra.model.bandwidth import DEFAULT_MAX_BPS
 from rostra.model.token import Account, PublishToken, StreamPattern, SubscribeToken
@@ -58,6 +68,14 @@ def dev(
         str,
         typer.Option(metavar="HOST:PORT", help="The one UDP port of all media. 0.0.0.0:8081 lets other machines in."),
     ] = "127.0.0.1:8081",
+    rtmp: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The TCP port of RTMP encoders, such as OBS and ffmpeg.")
+    ] = "127.0.0.1:1935",
+    no_rtmp: Annotated[bool, typer.Option("--no-rtmp", help="Take no RTMP encoders in.")] = False,
+    rtmp_reencode: Annotated[
+        bool,
+        typer.Option("--rtmp-reencode", help="Encode RTMP video with B-frames again; takes about a core for each."),
+    ] = False,
     data: Annotated[
         Path,
         typer.Option(metavar="DIR", help="Folder of the database and of dev.json with the tokens; made if missing."),
@@ -110,6 +128,7 @@ def dev(
                     viewer_max_bps=viewer_max_bitrate,
                 ),
                 signalling=SignallingConfig(allow_offline_subscribe=allow_offline_subscribe),
+                rtmp=None if no_rtmp else RtmpConfig(parse_address(rtmp, "--rtmp"), rtmp_reencode),
             )
         )
         try:
@@ -182,6 +201,7 @@ def _announce(
             {
                 "http": ready.http,
                 "media": ready.media,
+                **({"rtmp": ready.rtmp} if ready.rtmp is not None else {}),
                 "account_id": account.id,
                 "publish_token": publish.value,
                 "subscribe_token": subscribe.value,
@@ -191,6 +211,8 @@ def _announce(
         out.print()
         out.print(f"  [bold]Rostra {__version__}[/]  publish and watch at [bold cyan]{ready.http}/[/]", soft_wrap=True)
         out.print(f"  media   {ready.media} (UDP)", soft_wrap=True)
+        if ready.rtmp is not None:
+            out.print(f"  rtmp    rtmp://{ready.rtmp}/v2/pub (TCP)", soft_wrap=True)
         out.print(f"  tokens  {path}", soft_wrap=True)
         out.print("  Ctrl-C ends it.")
         out.print()

@@ -75,8 +75,19 @@ class SignallingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RtmpConfig:
+    """Where RTMP encoders come in. ``reencode``: pictures with B-frames are encoded again, which costs a core each."""
+
+    listen: Address = Address("127.0.0.1", 1935)
+    reencode: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """Everything. ``data`` is the folder of the database and ``dev.json``; ``dev`` lets the page have the tokens."""
+    """Everything. ``data`` is the folder of the database and ``dev.json``; ``dev`` lets the page have the tokens.
+
+    ``rtmp``: ``None`` takes no RTMP encoders.
+    """
 
     data: Path = Path("rostra-data")
     dev: bool = False
@@ -84,6 +95,7 @@ class Config:
     http: HttpConfig = field(default_factory=HttpConfig)
     media: MediaConfig = field(default_factory=MediaConfig)
     signalling: SignallingConfig = field(default_factory=SignallingConfig)
+    rtmp: RtmpConfig | None = None
 
 
 def parse_address(text: str, option: str) -> Address:

@@ -19,7 +19,7 @@ import structlog
 
 from rostra.facts import Inspections, Reports, Voices
 from rostra.media.engine import Engine, Overloaded
-from rostra.model import diagnosis, lifecycle, publishing, reporting, viewing, voices
+from rostra.model import diagnosis, lifecycle, local, publishing, reporting, viewing, voices
 from rostra.model.bandwidth import DEFAULT_MAX_BPS, BandwidthWish
 from rostra.model.description import SessionDescription
 from rostra.model.effects import (
@@ -46,8 +46,10 @@ from rostra.model.media import (
     Inspect,
     Inspected,
     Listen,
+    LocalFeedSpec,
     MediaStats,
     Mid,
+    OpenLocalFeed,
     OpenTransport,
     PlayoutDelay,
     Rejected,
@@ -220,6 +222,39 @@ class Hub:
         self._voices.own(transport, source, own)
         log.info("feed opened", stream=str(grant.stream), source=source, transport=transport, codec=codec.value)
         return Opened(transport, answer.description, self._named_anew(transport))
+
+    def feed(
+        self,
+        grant: PublishGrant,
+        descriptor: int,
+        peer: Peer,
+        *,
+        audio: bool,
+        video: local.Picture | None,
+        source: SourceId | None,
+        priority: int | None,
+    ) -> tuple[TransportId, LocalFeedSpec]:
+        """Let a worker's feed in. The descriptor stays the caller's.
+
+        Raises:
+            Refused: the model said no.
+            Overloaded: the media plane has no room; nothing happened.
+        """
+        transport = TransportId(next(self._transports))
+        tracks = (TrackId(number) for number in self._tracks)
+        cname = secrets.token_hex(8)
+        spec = local.spec(audio=audio, video=video, cname=cname, tracks=tracks, ssrcs=_random_ssrcs())
+        is_public = not grant.subscribe_requires_auth
+        cmd = publishing.Publish(
+            transport, spec, source, priority, frozenset(), grant.multisource, is_public, descriptor
+        )
+        self._open(transport, peer, publishing.publish(self._joined(grant.stream), cmd, self._keys))
+        own = tuple(receive.track for receive in spec.receive)
+        self._reports.own(transport, own)
+        self._voices.own(transport, source, own)
+        codec = video.codec.value if video is not None else None
+        log.info("feed opened", stream=str(grant.stream), source=source, transport=transport, codec=codec)
+        return transport, spec
 
     def view(
         self,
@@ -486,7 +521,7 @@ class Hub:
                 log.info("source ended", stream=str(key), source=source)
             case BindSlot() | UnbindSlot():
                 self._reports.order(effect)  # the media plane has it
-            case OpenTransport() | AddSlot() | Inspect() | AddVoice() | RemoveVoice() | Listen():
+            case OpenTransport() | OpenLocalFeed() | AddSlot() | Inspect() | AddVoice() | RemoveVoice() | Listen():
                 pass  # the media plane has it
             case _:
                 assert_never(effect)

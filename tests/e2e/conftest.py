@@ -62,9 +62,10 @@ def start_server(data: Path, *options: str) -> Server:
     ready = data / "dev.json"
     ready.unlink(missing_ok=True)
     command = [str(Path(sys.executable).with_name("rostra")), "dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0"]
+    command += ["--rtmp", "127.0.0.1:0"]
     with (data / "server.log").open("ab") as log:
         process = Popen([*command, "--data", str(data), *options], stdout=log, stderr=log, env={**os.environ})
-    return Server(process, asyncio.run(_ready(process, ready)))
+    return Server(process, {**asyncio.run(_ready(process, ready)), "log": str(data / "server.log")})
 
 
 async def _ready(process: Popen[bytes], path: Path) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """What every media plane promises (docs/seam.md): the same tests for the one in memory and for the real one."""
 
 import importlib.util
+import os
 import re
 import select
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -29,8 +32,10 @@ from rostra.model.media import (
     Kind,
     LayerChoice,
     Listen,
+    LocalFeedSpec,
     MediaStats,
     Mid,
+    OpenLocalFeed,
     OpenTransport,
     PlayoutDelay,
     Priority,
@@ -47,6 +52,7 @@ from rostra.model.media import (
     Strategy,
     TrackId,
     TransportClosed,
+    TransportConnected,
     TransportId,
     UnbindSlot,
     Waiting,
@@ -247,6 +253,127 @@ def test_a_track_is_unknown_after_its_publisher_left(engine: Engine) -> None:
         TransportClosed(PUBLISHER, CloseReason.CLOSED),
         Rejected(VIEWER, VIDEO_MID, RefusalCode.UNKNOWN_TRACK),
     ]
+
+
+FEED = TransportId(7)
+ENCODER = LocalFeedSpec(
+    "encoder",
+    (
+        ReceiveSpec(VIDEO_MID, TrackId(71), Kind.VIDEO, (CodecSpec(96, Codec.H264),), (EncodingSpec(ssrc=711),)),
+        ReceiveSpec(AUDIO_MID, TrackId(72), Kind.AUDIO, AUDIO_CODECS, (EncodingSpec(ssrc=721),)),
+    ),
+)
+
+
+@pytest.fixture
+def link() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.settimeout(TIMEOUT_S)
+    with ours, theirs:
+        yield ours, theirs
+
+
+Link = tuple[socket.socket, socket.socket]
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def with_encoding(encoding: EncodingSpec) -> LocalFeedSpec:
+    return replace(ENCODER, receive=(replace(ENCODER.receive[0], encodings=(encoding,)),))
+
+
+def test_a_local_feed_is_connected_at_once_and_ends_once(engine: Engine, link: Link) -> None:
+    before = descriptors()
+    connected = TransportConnected(FEED, "local")
+    assert told(engine, OpenLocalFeed(FEED, ENCODER, link[0].fileno())) == [connected]
+    assert descriptors() == before + 1
+    bind = BindSlot(VIEWER, VIDEO_MID, TrackId(71))
+    assert told(engine, viewer(), bind) == []
+    closed = TransportClosed(FEED, CloseReason.CLOSED)
+    assert told(engine, CloseTransport(FEED), CloseTransport(FEED)) == [closed]
+    assert descriptors() == before
+    # What it was asked for comes first. That we still have a duplicate of the other end does not matter.
+    while link[1].recv(2000):
+        pass
+
+
+def test_a_local_feed_leaves_no_descriptor_when_the_engine_closes(link: Link) -> None:
+    for make in ENGINES.values():
+        before = descriptors()
+        engine = make()
+        engine.submit(OpenLocalFeed(FEED, ENCODER, link[0].fileno()))
+        engine.close()
+        del engine
+        assert descriptors() == before
+
+
+FEEDS: dict[str, tuple[LocalFeedSpec, RefusalCode]] = {
+    "no name": (replace(ENCODER, cname=""), RefusalCode.INVALID),
+    "no encoding": (replace(ENCODER, receive=(replace(ENCODER.receive[0], encodings=()),)), RefusalCode.INVALID),
+    "no ssrc": (with_encoding(EncodingSpec()), RefusalCode.INVALID),
+    "retransmissions": (with_encoding(EncodingSpec(ssrc=711, rtx_ssrc=712)), RefusalCode.INVALID),
+    "a payload type for retransmissions": (
+        replace(ENCODER, receive=(replace(ENCODER.receive[0], codecs=(VP8,)),)),
+        RefusalCode.INVALID,
+    ),
+    "codecs of the other kind": (
+        replace(ENCODER, receive=(replace(ENCODER.receive[0], codecs=AUDIO_CODECS),)),
+        RefusalCode.KIND_MISMATCH,
+    ),
+    "an ssrc twice": (
+        replace(ENCODER, receive=(replace(ENCODER.receive[0], encodings=(EncodingSpec(ssrc=711),) * 2),)),
+        RefusalCode.DUPLICATE,
+    ),
+    "too many tracks": (replace(ENCODER, receive=ENCODER.receive * 257), RefusalCode.TOO_MANY),
+    "a track that is taken": (
+        replace(ENCODER, receive=(replace(ENCODER.receive[0], track=VIDEO_TRACK),)),
+        RefusalCode.DUPLICATE,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FEEDS)
+def test_a_local_feed_that_is_wrong_is_rejected_and_its_duplicate_closed(engine: Engine, link: Link, case: str) -> None:
+    spec, code = FEEDS[case]
+    before = descriptors()
+    assert told(engine, publisher(), OpenLocalFeed(FEED, spec, link[0].fileno())) == [Rejected(FEED, None, code)]
+    assert descriptors() == before
+
+
+def test_a_local_feed_that_is_refused_because_of_its_id_leaves_the_one_that_has_it(engine: Engine, link: Link) -> None:
+    opened = OpenLocalFeed(FEED, ENCODER, link[0].fileno())
+    refused = Rejected(FEED, None, RefusalCode.DUPLICATE)
+    before = descriptors()
+    assert told(engine, opened, opened) == [TransportConnected(FEED, "local"), refused]
+    assert told(engine, OpenTransport(FEED, transport_spec(FEED))) == [refused]
+    assert descriptors() == before + 1
+    assert told(engine, CloseTransport(FEED)) == [TransportClosed(FEED, CloseReason.CLOSED)]
+    assert descriptors() == before
+
+
+def test_a_local_feed_has_no_slots(engine: Engine, link: Link) -> None:
+    slot = slot_spec("7", Kind.VIDEO)
+    events = told(engine, OpenLocalFeed(FEED, ENCODER, link[0].fileno()), AddSlot(FEED, slot))
+    assert events[1:] == [Rejected(FEED, slot.mid, RefusalCode.INVALID)]
+
+
+def test_what_is_no_link_of_a_feed_is_an_error_at_once_and_nothing_is_taken(engine: Engine, link: Link) -> None:
+    ours, _ = link
+    stream, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    reader, writer = os.pipe()
+    with stream, other, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        before = descriptors()
+        for wrong in (stream.fileno(), udp.fileno(), reader, -1, 10**6, 2**40):
+            with pytest.raises(ValueError, match="descriptor: "):
+                engine.submit(
+                    publisher(), OpenLocalFeed(FEED, ENCODER, ours.fileno()), OpenLocalFeed(FEED, ENCODER, wrong)
+                )
+        assert descriptors() == before
+    os.close(reader)
+    os.close(writer)
+    assert told(engine, CloseTransport(PUBLISHER), CloseTransport(FEED)) == []
 
 
 CHOICES = [

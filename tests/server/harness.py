@@ -83,6 +83,7 @@ class Server:
     subscribe_token: str
     client: httpx.AsyncClient
     serving: asyncio.Task[None]
+    rtmp: str | None = None
 
     def stop(self) -> None:
         """Begin to end the server."""
@@ -176,7 +177,9 @@ async def running(data: Path, config: Config | None = None, *, log_level: str = 
         if serving.done():
             serving.result()
         async with httpx.AsyncClient(base_url=ready.result().http, trust_env=False) as client:
-            yield Server(ready.result().http, engine, store, account, publish.value, subscribe.value, client, serving)
+            where = ready.result()
+            tokens = publish.value, subscribe.value
+            yield Server(where.http, engine, store, account, *tokens, client, serving, where.rtmp)
     finally:
         serving.cancel()
         await asyncio.wait({serving})

@@ -33,10 +33,12 @@ class Engine(Protocol):
     def submit(self, *commands: Command) -> None:
         """Queue the commands, in order, all or none.
 
-        An ``OpenTransport`` is registered before this returns: a peer's check may arrive at once.
+        An ``OpenTransport`` is registered before this returns: a peer's check may arrive at once. The descriptor of an
+        ``OpenLocalFeed`` is duplicated before this returns, and no duplicate outlives a refusal.
 
         Raises:
             Overloaded: the queue has no room for all of them.
+            ValueError: a field does not fit, as a descriptor that is no SOCK_SEQPACKET of AF_UNIX. Nothing was taken.
         """
 
     def drain(self) -> list[Event]:

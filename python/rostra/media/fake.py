@@ -1,9 +1,12 @@
 """A media plane without packets: the port with its rules and its lifecycle, for tests of everything above it.
 
-It refuses what the real one refuses. What the network would do is said by the methods below ``close``.
+It refuses what the real one refuses, every command of the seam, which makes it long. What the network would do is said
+by the methods below ``close``.
 """
 
+import contextlib
 import os
+import socket
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
@@ -26,8 +29,10 @@ from rostra.model.media import (
     Kind,
     LayerChoice,
     Listen,
+    LocalFeedSpec,
     MediaStats,
     Mid,
+    OpenLocalFeed,
     OpenTransport,
     Priority,
     ReceiveSpec,
@@ -77,11 +82,13 @@ class _Slot:
 
 @dataclass(slots=True)
 class _Transport:
-    spec: TransportSpec
+    spec: TransportSpec | LocalFeedSpec
     slots: dict[Mid, _Slot]
     started: set[TrackId] = field(default_factory=set)
     is_connected: bool = False
     listens: Listen | None = None
+    link: socket.socket | None = None
+    """Of a local feed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,9 @@ class FakeEngine:
         """Obey at once, all or none."""
         if self._is_closed or len(commands) > self.capacity:
             raise Overloaded
+        for command in commands:
+            if isinstance(command, OpenLocalFeed):
+                _duplicate(command.descriptor).close()
         for command in commands:
             self.commands.append(command)
             refusal = self._obey(command)
@@ -227,7 +237,30 @@ class FakeEngine:
 
     def transport_spec(self, transport: TransportId) -> TransportSpec:
         """A transport as it was ordered."""
-        return self._transports[transport].spec
+        spec = self._transports[transport].spec
+        if isinstance(spec, LocalFeedSpec):
+            raise TypeError(f"{transport} is a local feed")
+        return spec
+
+    def feed_spec(self, transport: TransportId) -> LocalFeedSpec:
+        """A local feed as it was ordered."""
+        spec = self._transports[transport].spec
+        if isinstance(spec, TransportSpec):
+            raise TypeError(f"{transport} is a peer connection")
+        return spec
+
+    def read_frame(self, transport: TransportId) -> bytes | None:
+        """The next frame that a local feed wrote; ``None``: none is there. A link that was closed ends the feed."""
+        owner = self._transports.get(transport)
+        if owner is None or owner.link is None:
+            return None
+        try:
+            frame = owner.link.recv(65536, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        if not frame:
+            self._end(transport, CloseReason.PEER_CLOSED)
+        return frame or None
 
     def is_live(self, track: TrackId) -> bool:
         """Whether the track's publisher is there and has sent."""
@@ -264,6 +297,8 @@ class FakeEngine:
         match command:
             case OpenTransport(transport, spec):
                 return self._open(transport, spec)
+            case OpenLocalFeed():
+                return self._open_feed(command)
             case CloseTransport(transport):
                 self._end(transport, CloseReason.CLOSED)
                 return None
@@ -291,12 +326,25 @@ class FakeEngine:
     def _open(self, transport: TransportId, spec: TransportSpec) -> RefusalCode | None:
         if (refusal := _refusal(spec)) is not None:
             return refusal
-        ufrags = {one.spec.local_ufrag for one in self._transports.values()}
+        specs = [one.spec for one in self._transports.values()]
+        ufrags = {one.local_ufrag for one in specs if isinstance(one, TransportSpec)}
         is_known = any(receive.track in self._tracks for receive in spec.receive)
         if transport in self._transports or spec.local_ufrag in ufrags or is_known:
             return RefusalCode.DUPLICATE
         self._transports[transport] = _Transport(spec, {slot.mid: _Slot(slot) for slot in spec.slots})
         self._tracks.update({receive.track: (transport, receive) for receive in spec.receive})
+        return None
+
+    def _open_feed(self, command: OpenLocalFeed) -> RefusalCode | None:
+        transport, spec = command.transport, command.spec
+        if (refusal := _feed_refusal(spec)) is not None:
+            return refusal
+        if transport in self._transports or any(receive.track in self._tracks for receive in spec.receive):
+            return RefusalCode.DUPLICATE
+        link = _duplicate(command.descriptor)
+        self._transports[transport] = _Transport(spec, {}, is_connected=True, link=link)
+        self._tracks.update({receive.track: (transport, receive) for receive in spec.receive})
+        self._tell(TransportConnected(transport, "local"))
         return None
 
     def _add_slot(self, transport: TransportId, spec: SlotSpec) -> RefusalCode | None:
@@ -305,6 +353,8 @@ class FakeEngine:
         viewer = self._transports.get(transport)
         if viewer is None:
             return RefusalCode.UNKNOWN_TRANSPORT
+        if isinstance(viewer.spec, LocalFeedSpec):
+            return RefusalCode.INVALID
         if len(viewer.slots) + len(viewer.spec.receive) >= MAX_MEDIA:
             return RefusalCode.TOO_MANY
         taken = {ssrc for slot in viewer.slots.values() for ssrc in (slot.spec.ssrc, slot.spec.rtx_ssrc)}
@@ -466,6 +516,8 @@ class FakeEngine:
         ended = self._transports.pop(transport, None)
         if ended is None:
             return
+        if ended.link is not None:
+            _hang_up(ended.link)
         self._told.pop(transport, None)
         gone = {receive.track for receive in ended.spec.receive}
         self._remove_voices(gone)
@@ -487,6 +539,34 @@ class FakeEngine:
         os.close(self._readable)
 
 
+def _duplicate(descriptor: int) -> socket.socket:
+    """A descriptor of our own for one end of a local feed's link.
+
+    Raises:
+        ValueError: it is no SOCK_SEQPACKET of AF_UNIX.
+    """
+    try:
+        duplicate = os.dup(descriptor)
+    except (OSError, TypeError, OverflowError) as error:
+        raise ValueError(f"descriptor: {error}") from error
+    try:
+        link = socket.socket(fileno=duplicate)
+    except OSError as error:
+        os.close(duplicate)
+        raise ValueError(f"descriptor: {error}") from error
+    if (link.family, link.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
+        link.close()
+        raise ValueError("descriptor: expected an AF_UNIX socket of type SOCK_SEQPACKET")
+    return link
+
+
+def _hang_up(link: socket.socket) -> None:
+    """The other end hears of it, whoever else holds a duplicate of this one."""
+    with contextlib.suppress(OSError):
+        link.shutdown(socket.SHUT_RDWR)
+    link.close()
+
+
 def _refusal(spec: TransportSpec) -> RefusalCode | None:
     """What is wrong with a transport on its own."""
     credentials = (spec.local_ufrag, spec.local_pwd, spec.remote_ufrag, spec.remote_pwd)
@@ -494,19 +574,37 @@ def _refusal(spec: TransportSpec) -> RefusalCode | None:
         return RefusalCode.INVALID
     if not 0 < len(spec.cname) <= 255 or any(not 0 < extension.id < 256 for extension in spec.extensions):
         return RefusalCode.INVALID
-    if len(spec.fingerprints) > MAX_FINGERPRINTS or len(spec.receive) + len(spec.slots) > MAX_MEDIA:
+    if len(spec.fingerprints) > MAX_FINGERPRINTS:
         return RefusalCode.TOO_MANY
-    medias: list[ReceiveSpec | SlotSpec] = [*spec.receive, *spec.slots]
+    return _media_refusal(spec.receive, spec.slots)
+
+
+def _feed_refusal(spec: LocalFeedSpec) -> RefusalCode | None:
+    """What is wrong with a local feed on its own."""
+    if not 0 < len(spec.cname) <= 255 or any(not 0 < extension.id < 256 for extension in spec.extensions):
+        return RefusalCode.INVALID
+    encodings = [encoding for receive in spec.receive for encoding in receive.encodings]
+    repeats = [codec.rtx_payload_type for receive in spec.receive for codec in receive.codecs]
+    repeats += [encoding.rtx_ssrc for encoding in encodings]
+    if any(encoding.ssrc is None for encoding in encodings) or any(one is not None for one in repeats):
+        return RefusalCode.INVALID
+    return _media_refusal(spec.receive, ())
+
+
+def _media_refusal(receives: tuple[ReceiveSpec, ...], slots: tuple[SlotSpec, ...]) -> RefusalCode | None:
+    if len(receives) + len(slots) > MAX_MEDIA:
+        return RefusalCode.TOO_MANY
+    medias: list[ReceiveSpec | SlotSpec] = [*receives, *slots]
     for one in medias:
         if (refusal := _codec_refusal(one.kind, one.codecs)) is not None:
             return refusal
-    if any(not 0 < len(receive.encodings) <= MAX_ENCODINGS for receive in spec.receive):
+    if any(not 0 < len(receive.encodings) <= MAX_ENCODINGS for receive in receives):
         return RefusalCode.INVALID
-    encodings = [encoding for receive in spec.receive for encoding in receive.encodings]
+    encodings = [encoding for receive in receives for encoding in receive.encodings]
     ssrcs = [ssrc for encoding in encodings for ssrc in (encoding.ssrc, encoding.rtx_ssrc) if ssrc is not None]
-    ssrcs += [ssrc for slot in spec.slots for ssrc in (slot.ssrc, slot.rtx_ssrc)]
-    mids = [*(receive.mid for receive in spec.receive), *(slot.mid for slot in spec.slots)]
-    tracks = [receive.track for receive in spec.receive]
+    ssrcs += [ssrc for slot in slots for ssrc in (slot.ssrc, slot.rtx_ssrc)]
+    mids = [*(receive.mid for receive in receives), *(slot.mid for slot in slots)]
+    tracks = [receive.track for receive in receives]
     is_unique = all(len(set(ids)) == len(ids) for ids in (ssrcs, mids, tracks))
     return None if is_unique else RefusalCode.DUPLICATE
 

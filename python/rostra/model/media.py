@@ -235,8 +235,33 @@ class OpenTransport:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalFeedSpec:
+    """What a process beside the server feeds in. SSRCs are named for every encoding: nothing else tells them apart.
+
+    Retransmissions do not exist here, so no codec and no encoding names any. ``extensions`` are those of the packets.
+    """
+
+    cname: str
+    receive: tuple[ReceiveSpec, ...]
+    extensions: tuple[Extension, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLocalFeed:
+    """A feed of another process of this machine: plain RTP and RTCP in frames of docs/seam.md.
+
+    ``descriptor`` is one end of an AF_UNIX SOCK_SEQPACKET pair. The engine duplicates it before ``submit`` returns; the
+    caller closes its own. The feed ends when the other end is closed (``peer_closed``), or with ``CloseTransport``.
+    """
+
+    transport: TransportId
+    spec: LocalFeedSpec
+    descriptor: int
+
+
+@dataclass(frozen=True, slots=True)
 class CloseTransport:
-    """End a peer connection. An unknown id is no error: the other side may have been faster."""
+    """End a peer connection or a local feed. An unknown id is no error: the other side may have been faster."""
 
     transport: TransportId
 
@@ -312,12 +337,26 @@ class Listen:
     excluded: frozenset[SourceKey] = frozenset()
 
 
-Command = OpenTransport | CloseTransport | AddSlot | BindSlot | UnbindSlot | AddVoice | RemoveVoice | Listen | Inspect
+Command = (
+    OpenTransport
+    | OpenLocalFeed
+    | CloseTransport
+    | AddSlot
+    | BindSlot
+    | UnbindSlot
+    | AddVoice
+    | RemoveVoice
+    | Listen
+    | Inspect
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TransportConnected:
-    """ICE, DTLS and the fingerprint are done. ``profile`` is the SRTP protection profile, as IANA spells it."""
+    """ICE, DTLS and the fingerprint are done. ``profile`` is the SRTP protection profile, as IANA spells it.
+
+    A local feed is connected at once; its profile is ``local``.
+    """
 
     transport: TransportId
     profile: str
@@ -325,7 +364,7 @@ class TransportConnected:
 
 @dataclass(frozen=True, slots=True)
 class TransportStalled:
-    """No authenticated packet for 5 s. The transport still lives."""
+    """No authenticated packet, or frame of a local feed, for 5 s. The transport still lives."""
 
     transport: TransportId
 
@@ -339,7 +378,7 @@ class TransportResumed:
 
 @dataclass(frozen=True, slots=True)
 class TransportClosed:
-    """The transport is gone. Exactly once for each accepted ``OpenTransport``."""
+    """The transport is gone. Exactly once for each accepted ``OpenTransport`` and ``OpenLocalFeed``."""
 
     transport: TransportId
     reason: CloseReason

@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from rostra.model.effects import Effect, Send, SignalEvent, Speaking, Watched
 from rostra.model.ids import SourceId, track_name
 from rostra.model.layers import encoding_ids
-from rostra.model.media import CloseTransport, Kind, OpenTransport, TrackId, TransportId, TransportSpec
+from rostra.model.media import (
+    CloseTransport,
+    Kind,
+    LocalFeedSpec,
+    OpenLocalFeed,
+    OpenTransport,
+    TrackId,
+    TransportId,
+    TransportSpec,
+)
 from rostra.model.refused import MultisourceNotAllowed, TooMany
 from rostra.model.stream import MAX_FEEDS, MAX_SOURCES, Decision, Feed, FeedTrack, Source, Stream, with_feeds
 from rostra.model.voices import keyed, voiced
@@ -15,15 +24,26 @@ from rostra.model.voices import keyed, voiced
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """A publisher wants to feed a source. ``spec`` is what was negotiated; its receiving m-lines are the tracks."""
+    """A publisher wants to feed a source. ``spec`` is what was negotiated; its receiving m-lines are the tracks.
+
+    ``descriptor``: of a local feed.
+    """
 
     transport: TransportId
-    spec: TransportSpec
+    spec: TransportSpec | LocalFeedSpec
     source: SourceId | None
     priority: int | None
     events: frozenset[str]
     multisource: bool
     is_public: bool
+    descriptor: int = -1
+
+    @property
+    def opening(self) -> OpenTransport | OpenLocalFeed:
+        """The order that lets it in."""
+        if isinstance(self.spec, LocalFeedSpec):
+            return OpenLocalFeed(self.transport, self.spec, self.descriptor)
+        return OpenTransport(self.transport, self.spec)
 
 
 def publish(stream: Stream, cmd: Publish, keys: Iterator[int]) -> Decision:
@@ -50,7 +70,7 @@ def publish(stream: Stream, cmd: Publish, keys: Iterator[int]) -> Decision:
     stream = keyed(replace(stream, order=order), (cmd.source,), keys)
     decision = with_feeds(stream, cmd.source, (*source.feeds, feed))
     heard = voiced(decision.stream) if Speaking.name in cmd.events else Decision(decision.stream)
-    return Decision(heard.stream, (OpenTransport(cmd.transport, cmd.spec), *decision.effects, *heard.effects))
+    return Decision(heard.stream, (cmd.opening, *decision.effects, *heard.effects))
 
 
 def announce(stream: Stream, transport: TransportId) -> Decision:
@@ -115,7 +135,7 @@ def _changed(stream: Stream, feed: Feed) -> Decision:
     return with_feeds(stream, feed.source, tuple(feed if one.transport == feed.transport else one for one in feeds))
 
 
-def _tracks(spec: TransportSpec) -> tuple[FeedTrack, ...]:
+def _tracks(spec: TransportSpec | LocalFeedSpec) -> tuple[FeedTrack, ...]:
     """The tracks, named by kind and place: two publishers of one source agree about names without knowing it."""
     seen: Counter[Kind] = Counter()
     tracks: list[FeedTrack] = []

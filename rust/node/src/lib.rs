@@ -3,8 +3,9 @@
 //! A [`Node`] owns one thread per shard. Commands go in through a bounded queue, events come out of a log with a descriptor that is
 //! readable while there are any; neither side ever waits for the other longer than a move of pointers takes.
 //!
-//! This is the only crate of the media plane with `unsafe`: `recvmmsg`, `sendmmsg` and control messages have no safe wrapper.
+//! This is the only crate of the media plane with `unsafe`: `recvmmsg`, `sendmmsg`, control messages and epoll have no safe wrapper.
 
+mod feeds;
 mod interfaces;
 mod node;
 mod queue;
@@ -12,5 +13,6 @@ pub mod socket;
 mod sys;
 mod worker;
 
+pub use feeds::{LinkError, LocalLink, Order};
 pub use node::{Node, NodeConfig, NodeError};
 pub use queue::Overloaded;

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use rostra_sfu::command::{Command, Event};
+use rostra_sfu::command::Event;
 use rostra_sfu::shard::{ShardConfig, ShardCore};
 use rostra_sfu::transport::certificate::{Certificate, CertificateError};
 use rostra_sfu::transport::dtls::{DtlsConfig, DtlsError};
 
+use crate::feeds::{Feeds, Order};
 use crate::interfaces;
 use crate::queue::{EventLog, Inbox, Overloaded};
 use crate::socket::UdpPort;
@@ -124,6 +125,7 @@ impl Node {
         for (index, port) in ports.into_iter().enumerate() {
             let inbox = Arc::new(Inbox::new(config.command_capacity)?);
             node.inboxes.push(Arc::clone(&inbox));
+            let feeds = Feeds::new()?;
             let (log, dtls, shards) = (Arc::clone(&log), dtls.clone(), config.shards);
             let thread = std::thread::Builder::new()
                 .name(format!("rostra-shard-{index}"))
@@ -137,16 +139,17 @@ impl Node {
                             seed: RandomState::new().build_hasher().finish(),
                         })
                     };
-                    Worker::new(index, base, port, inbox, log, make).run();
+                    Worker::new(index, base, port, feeds, inbox, log, make).run();
                 })?;
             node.lock_threads().push(thread);
         }
         Ok(node)
     }
 
-    /// Queue commands, in order, all or none. After `close`, none.
-    pub fn submit(&self, commands: Vec<Command>) -> Result<(), Overloaded> {
-        self.inboxes.first().ok_or(Overloaded)?.submit(commands)
+    /// Queue commands, in order, all or none. After `close`, none. Links of those that are refused are closed.
+    pub fn submit(&self, orders: impl IntoIterator<Item: Into<Order>>) -> Result<(), Overloaded> {
+        let orders = orders.into_iter().map(Into::into).collect();
+        self.inboxes.first().ok_or(Overloaded)?.submit(orders)
     }
 
     /// Facts since the last call, in order; totals, of which only the latest is kept, last.
@@ -209,6 +212,8 @@ fn spell(digest: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use rostra_sfu::command::Command;
 
     use super::*;
     use crate::sys::{is_readable, wait_readable};

@@ -5,11 +5,12 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rostra_sfu::command::{Command, Event};
+use rostra_sfu::command::Event;
 use rostra_sfu::ids::{GroupId, Mid, TrackId, TransportId};
 use rostra_sfu::report::{ShownLayer, Speaker, TrackLayers};
 use rostra_sfu::stats::Stats;
 
+use crate::feeds::Order;
 use crate::sys::Wake;
 
 /// The command queue has no room for the whole batch, or the node is closed. Nothing of the batch was taken.
@@ -24,29 +25,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Commands on their way to one shard. Readable while there are any.
 #[derive(Debug)]
-pub(crate) struct Inbox {
-    state: Mutex<InboxState>,
+pub(crate) struct Inbox<T = Order> {
+    state: Mutex<InboxState<T>>,
     capacity: usize,
     ready: Wake,
 }
 
-#[derive(Debug, Default)]
-struct InboxState {
-    commands: VecDeque<Command>,
+#[derive(Debug)]
+struct InboxState<T> {
+    commands: VecDeque<T>,
     closed: bool,
 }
 
-impl Inbox {
+impl<T> Inbox<T> {
     pub(crate) fn new(capacity: usize) -> io::Result<Self> {
         Ok(Self {
-            state: Mutex::default(),
+            state: Mutex::new(InboxState {
+                commands: VecDeque::new(),
+                closed: false,
+            }),
             capacity,
             ready: Wake::new()?,
         })
     }
 
     /// All of `commands`, in order, or none.
-    pub(crate) fn submit(&self, commands: Vec<Command>) -> Result<(), Overloaded> {
+    pub(crate) fn submit(&self, commands: Vec<T>) -> Result<(), Overloaded> {
         if commands.is_empty() {
             return Ok(());
         }
@@ -68,7 +72,7 @@ impl Inbox {
     }
 
     /// Move everything to the end of `into`. `true`: closed, and this was the last of it.
-    pub(crate) fn take(&self, into: &mut VecDeque<Command>) -> bool {
+    pub(crate) fn take(&self, into: &mut VecDeque<T>) -> bool {
         let mut state = lock(&self.state);
         if !state.commands.is_empty() {
             self.ready.clear();
@@ -82,7 +86,7 @@ impl Inbox {
     }
 }
 
-impl AsRawFd for Inbox {
+impl<T> AsRawFd for Inbox<T> {
     fn as_raw_fd(&self) -> RawFd {
         self.ready.as_raw_fd()
     }
@@ -256,7 +260,7 @@ impl AsRawFd for EventLog {
 mod tests {
     use super::*;
     use crate::sys::is_readable;
-    use rostra_sfu::command::CloseReason;
+    use rostra_sfu::command::{CloseReason, Command};
     use rostra_sfu::report::EncodingReport;
 
     fn close(id: u64) -> Command {

@@ -1,4 +1,4 @@
-//! Small system calls: an eventfd, a poll, an option of a socket, the CPU that a thread runs on.
+//! Small system calls: an eventfd, a poll, an epoll, an option of a socket, messages of a local one, the CPU that a thread runs on.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -38,7 +38,7 @@ impl AsRawFd for Wake {
 }
 
 /// Sleep until one of `fds` is readable or `timeout` is over. A signal ends it early. `ppoll`, because its timeout has nanoseconds on every
-/// kernel and two descriptors need no epoll.
+/// kernel and so few descriptors need no epoll.
 pub(crate) fn wait_readable<const N: usize>(fds: [RawFd; N], timeout: Duration) {
     let mut polled = fds.map(|fd| libc::pollfd {
         fd,
@@ -69,6 +69,119 @@ pub(crate) fn set_option<T: Copy>(fd: RawFd, level: i32, name: i32, value: T) ->
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+/// getsockopt(2) of a number.
+fn option_of(fd: RawFd, level: i32, name: i32) -> io::Result<i32> {
+    let mut value = 0i32;
+    let mut len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `value`, which outlives the call.
+    check(unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut len) })?;
+    Ok(value)
+}
+
+/// The result of a system call, or its error.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Another descriptor of what `fd` is, for this process alone.
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl takes no pointers here and answers for any number; its result is checked before use.
+    let copy = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: the kernel just made `copy` for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// An AF_UNIX socket of type SOCK_SEQPACKET?
+pub(crate) fn is_seqpacket(fd: RawFd) -> bool {
+    let is = |name, wanted| option_of(fd, libc::SOL_SOCKET, name).is_ok_and(|value| value == wanted);
+    is(libc::SO_DOMAIN, libc::AF_UNIX) && is(libc::SO_TYPE, libc::SOCK_SEQPACKET)
+}
+
+/// One message of a socket, its beginning where it is longer than `buffer`. Never blocks, whatever the flags of the socket, which other
+/// processes may share.
+pub(crate) fn receive_message(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and the length describe `buffer`, which outlives the call.
+    let len = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(len).map_err(|_| io::Error::last_os_error())
+}
+
+/// Send one message. Never blocks, and raises no signal when nobody is there.
+pub(crate) fn send_message(fd: RawFd, message: &[u8]) -> io::Result<()> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and the length describe `message`, which outlives the call; the kernel only reads it.
+    let len = unsafe { libc::send(fd, message.as_ptr().cast(), message.len(), flags) };
+    usize::try_from(len).map(|_| ()).map_err(|_| io::Error::last_os_error())
+}
+
+/// Will the other end send no more? Tells end-of-file from an empty message.
+pub(crate) fn is_hung_up(fd: RawFd) -> bool {
+    let mut polled = libc::pollfd {
+        fd,
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: one initialised pollfd that outlives the call.
+    unsafe { libc::poll(&raw mut polled, 1, 0) == 1 }
+}
+
+/// End both directions of a socket for everybody who holds it. It fails only where they have ended.
+pub(crate) fn shut_down(fd: RawFd) {
+    // SAFETY: no pointers; any number is answered for.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+/// An epoll, level-triggered: readable while one of its descriptors is.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no pointers; the result is checked before use.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the kernel just made `fd` for us, and nobody else knows it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Watch `fd`, called `name` from now on.
+    pub(crate) fn add(&self, fd: RawFd, name: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: name,
+        };
+        // SAFETY: `event` is initialised and outlives the call, which only reads it.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) })?;
+        Ok(())
+    }
+
+    /// Watch it no more. It fails only for what is not watched.
+    pub(crate) fn remove(&self, fd: RawFd) {
+        // SAFETY: EPOLL_CTL_DEL takes no event.
+        unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut()) };
+    }
+
+    /// The names of some that are readable or hung up. Those that stay so come again, after all others.
+    pub(crate) fn ready<'a, const N: usize>(&self, names: &'a mut [u64; N]) -> &'a [u64] {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; N];
+        // SAFETY: the pointer and the count describe `events`, which outlives the call.
+        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), N as libc::c_int, 0) };
+        let count = usize::try_from(count).unwrap_or(0);
+        for (name, event) in names.iter_mut().zip(&events) {
+            *name = event.u64;
+        }
+        names.get(..count).unwrap_or_default()
+    }
+}
+
+impl AsRawFd for Epoll {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

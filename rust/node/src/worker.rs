@@ -14,6 +14,7 @@ use rostra_sfu::shard::{Datagram, ShardCore};
 use rostra_sfu::stats::Stats;
 use rostra_sfu::time::Time;
 
+use crate::feeds::{Came, Feeds, Order};
 use crate::queue::{EventLog, Inbox};
 use crate::socket::{Batch, UdpPort};
 use crate::sys::wait_readable;
@@ -31,6 +32,9 @@ const SHORTEST_SLEEP: Duration = Duration::from_micros(100);
 pub(crate) trait Core {
     fn command(&mut self, now: Time, command: Command);
     fn datagram(&mut self, now: Time, datagram: Datagram<'_>);
+    fn local_frame(&mut self, now: Time, transport: TransportId, frame: &mut [u8]);
+    fn local_closed(&mut self, now: Time, transport: TransportId);
+    fn take_frames(&mut self, each: impl FnMut(TransportId, &[u8]));
     fn timeout(&mut self, now: Time);
     fn next_timeout(&self) -> Option<Time>;
     fn transmit(&mut self, now: Time, out: &mut Outbox) -> bool;
@@ -45,6 +49,18 @@ impl Core for ShardCore {
 
     fn datagram(&mut self, now: Time, datagram: Datagram<'_>) {
         ShardCore::datagram(self, now, datagram);
+    }
+
+    fn local_frame(&mut self, now: Time, transport: TransportId, frame: &mut [u8]) {
+        ShardCore::local_frame(self, now, transport, frame);
+    }
+
+    fn local_closed(&mut self, now: Time, transport: TransportId) {
+        ShardCore::local_closed(self, now, transport);
+    }
+
+    fn take_frames(&mut self, each: impl FnMut(TransportId, &[u8])) {
+        ShardCore::take_frames(self, each);
     }
 
     fn timeout(&mut self, now: Time) {
@@ -73,13 +89,14 @@ pub(crate) struct Worker<C, F> {
     index: usize,
     base: Instant,
     port: UdpPort,
+    feeds: Feeds,
     inbox: Arc<Inbox>,
     log: Arc<EventLog>,
     make: F,
     core: C,
     batch: Batch,
     outbox: Outbox,
-    orders: VecDeque<Command>,
+    orders: VecDeque<Order>,
     events: Vec<Event>,
     /// Transports that were opened and of which no end was told. They are told if the core has to be thrown away.
     known: HashSet<TransportId>,
@@ -95,6 +112,7 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
         index: usize,
         base: Instant,
         port: UdpPort,
+        feeds: Feeds,
         inbox: Arc<Inbox>,
         log: Arc<EventLog>,
         mut make: F,
@@ -103,6 +121,7 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
             index,
             base,
             port,
+            feeds,
             inbox,
             log,
             core: make(),
@@ -161,11 +180,16 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
             self.orders.extend(
                 self.known
                     .iter()
-                    .map(|&transport| Command::CloseTransport { transport }),
+                    .map(|&transport| Command::CloseTransport { transport }.into()),
             );
             self.obey();
         }
         let now = self.now();
+        let core = &mut self.core;
+        self.feeds.receive(|transport, came| match came {
+            Came::Frame(frame) => core.local_frame(now, transport, frame),
+            Came::HangUp => core.local_closed(now, transport),
+        });
         if self.core.next_timeout().is_some_and(|at| at <= now) {
             self.core.timeout(now);
         }
@@ -191,14 +215,16 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
             .next_timeout()
             .map_or(self.stats_at, |at| at.min(self.stats_at));
         let pause = until.since(now).max(SHORTEST_SLEEP);
-        wait_readable([self.port.as_raw_fd(), self.inbox.as_raw_fd()], pause);
+        let fds = [self.port.as_raw_fd(), self.inbox.as_raw_fd(), self.feeds.as_raw_fd()];
+        wait_readable(fds, pause);
     }
 
     /// Do what was ordered, in order.
     fn obey(&mut self) {
-        while let Some(command) = self.orders.pop_front() {
+        while let Some(order) = self.orders.pop_front() {
             let now = self.now();
-            let Command::OpenTransport { transport, .. } = command else {
+            let (command, link) = order.split();
+            let (Command::OpenTransport { transport, .. } | Command::OpenLocalFeed { transport, .. }) = command else {
                 self.core.command(now, command);
                 continue;
             };
@@ -213,6 +239,11 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
             // A refusal because the id is taken says nothing of the transport that has it.
             if first && refused {
                 self.known.remove(&transport);
+            }
+            if let Some(link) = link.filter(|_| !refused)
+                && self.feeds.add(transport, link).is_err()
+            {
+                self.core.local_closed(now, transport);
             }
             self.forget_closed(before);
         }
@@ -229,6 +260,12 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
                 self.own.send_errors += sent.errors;
                 self.own.gso_fallbacks += sent.gso_fallbacks;
             }
+            let (feeds, own) = (&self.feeds, &mut self.own);
+            self.core.take_frames(|transport, frame| {
+                if !feeds.send(transport, frame) {
+                    own.dropped.add(DropReason::LinkFull);
+                }
+            });
             if !more {
                 return false;
             }
@@ -247,6 +284,7 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
         for event in self.events.iter().skip(since) {
             if let Event::TransportClosed { transport, .. } = event {
                 self.known.remove(transport);
+                self.feeds.end(*transport);
             }
         }
     }
@@ -261,6 +299,7 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
     /// Throw the core away and start with an empty one. Every transport that it had is told to be closed.
     fn recover(&mut self) {
         self.outbox.clear();
+        self.feeds.clear();
         self.busy = false;
         self.own.restarts += 1;
         // What the broken core still says is worth having, but not worth a second panic.

@@ -6,10 +6,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
+use rostra_node::{LocalLink, Order};
 use rostra_sfu::choice::{BandwidthSpec, LayerChoice, PlayoutDelay, Priority, Strategy};
 use rostra_sfu::command::{
     Codec, CodecSpec, Command, DtlsRole, EncodingSpec, ExtensionKind, ExtensionSpec, Fingerprint, Hash, Kind,
-    ReceiveSpec, SlotSpec, TransportSpec,
+    LocalFeedSpec, ReceiveSpec, SlotSpec, TransportSpec,
 };
 use rostra_sfu::ids::{GroupId, Mid, Rid, SourceKey, Ssrc, TrackId, TransportId};
 
@@ -72,17 +73,28 @@ macro_rules! field {
 }
 
 /// Every command of a sequence, or a ValueError and nothing.
-pub(crate) fn read_all(commands: &Value<'_>) -> PyResult<Vec<Command>> {
+pub(crate) fn read_all(commands: &Value<'_>) -> PyResult<Vec<Order>> {
     let mut all = Vec::new();
     for (index, object) in commands.try_iter()?.enumerate() {
-        all.push(command(&object?).map_err(|bad| bad.under(&format!("commands[{index}]")))?);
+        all.push(order(&object?).map_err(|bad| bad.under(&format!("commands[{index}]")))?);
     }
     Ok(all)
 }
 
-fn command(object: &Value<'_>) -> Read<Command> {
+fn order(object: &Value<'_>) -> Read<Order> {
     let class = object.get_type().name()?;
     let class = class.to_str()?;
+    if class == "OpenLocalFeed" {
+        return Ok(Order::OpenLocalFeed {
+            transport: field!(object, transport, transport_id),
+            spec: Box::new(field!(object, spec, local_feed_spec)),
+            link: field!(object, descriptor, link),
+        });
+    }
+    command(object, class).map(Order::Plain)
+}
+
+fn command(object: &Value<'_>, class: &str) -> Read<Command> {
     Ok(match class {
         "OpenTransport" => Command::OpenTransport {
             transport: field!(object, transport, transport_id),
@@ -142,6 +154,20 @@ fn transport_spec(object: &Value<'_>) -> Read<TransportSpec> {
         bandwidth: field!(object, bandwidth, bandwidth_spec),
         playout_delay: field!(object, playout_delay, |value| option(value, playout_delay)),
     })
+}
+
+fn local_feed_spec(object: &Value<'_>) -> Read<LocalFeedSpec> {
+    Ok(LocalFeedSpec {
+        cname: field!(object, cname, text),
+        receive: field!(object, receive, |value| list(value, receive_spec)),
+        extensions: field!(object, extensions, |value| list(value, extension)),
+    })
+}
+
+/// A duplicate of the caller's descriptor. It is closed when anything else of the call is refused.
+fn link(value: &Value<'_>) -> Read<LocalLink> {
+    let descriptor = value.extract().map_err(|_| Bad::new("expected a descriptor"))?;
+    LocalLink::duplicate(descriptor).map_err(|error| Bad::new(error.to_string()))
 }
 
 fn layer_choice(object: &Value<'_>) -> Read<LayerChoice> {

@@ -10,9 +10,12 @@ use rostra_sfu::stats::Stats;
 
 pub(crate) fn to_tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
     match event {
-        Event::TransportConnected { transport, profile } => {
-            (intern!(py, "TransportConnected"), transport.0, iana_name(profile)).into_pyobject(py)
-        }
+        Event::TransportConnected { transport, profile } => (
+            intern!(py, "TransportConnected"),
+            transport.0,
+            profile.map_or("local", iana_name),
+        )
+            .into_pyobject(py),
         Event::TransportStalled { transport } => (intern!(py, "TransportStalled"), transport.0).into_pyobject(py),
         Event::TransportResumed { transport } => (intern!(py, "TransportResumed"), transport.0).into_pyobject(py),
         Event::TransportClosed { transport, reason } => {

@@ -5,6 +5,7 @@
 
 mod commands;
 mod events;
+mod rtmp;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -69,9 +70,9 @@ impl Engine {
 
     /// Queue commands, in order, all or none.
     fn submit(&self, commands: &Bound<'_, PyAny>) -> PyResult<()> {
-        let commands = commands::read_all(commands)?;
+        let orders = commands::read_all(commands)?;
         self.node
-            .submit(commands)
+            .submit(orders)
             .map_err(|error| OverloadedError::new_err(error.to_string()))
     }
 
@@ -117,9 +118,11 @@ fn public_address(text: &str) -> PyResult<SocketAddr> {
         .map_err(|_| PyValueError::new_err(format!("public_addresses: {text:?} is neither IP nor IP:port")))
 }
 
-/// The media plane of Rostra. Only `rostra.media.native` talks to it.
+/// The media plane of Rostra, for `rostra.media.native`; the RTMP of encoders, for `rostra.ingest.rtmp`.
 #[pymodule]
 fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Engine>()?;
+    module.add_class::<rtmp::RtmpSession>()?;
+    module.add("RtmpError", module.py().get_type::<rtmp::RtmpError>())?;
     module.add("OverloadedError", module.py().get_type::<OverloadedError>())
 }

@@ -24,7 +24,14 @@ pub enum Command {
         /// Everything negotiated, immutable.
         spec: Box<TransportSpec>,
     },
-    /// End a peer connection: DTLS close_notify, then nothing more. Unknown ids are no error (the other side may have been faster).
+    /// Take in what a process beside the server feeds, in frames ([`crate::transport::frame`]). Whoever owns the shard brings them.
+    OpenLocalFeed {
+        /// The new transport.
+        transport: TransportId,
+        /// What is fed, immutable.
+        spec: Box<LocalFeedSpec>,
+    },
+    /// End a peer connection or a local feed: DTLS close_notify, then nothing more. Unknown ids are no error (the other side may have been faster).
     CloseTransport {
         /// The transport to end.
         transport: TransportId,
@@ -95,14 +102,14 @@ pub enum Command {
 /// latest-wins.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// ICE, DTLS and the fingerprint are done; keys are in use.
+    /// ICE, DTLS and the fingerprint are done; keys are in use. Of a local feed: at once.
     TransportConnected {
         /// The transport.
         transport: TransportId,
-        /// What DTLS-SRTP chose.
-        profile: SrtpProfile,
+        /// What DTLS-SRTP chose. `None`: a local feed, which is not encrypted.
+        profile: Option<SrtpProfile>,
     },
-    /// No authenticated packet for 5 s. The transport still lives.
+    /// No authenticated packet, or frame of a local feed, for 5 s. The transport still lives.
     TransportStalled {
         /// The transport.
         transport: TransportId,
@@ -112,7 +119,7 @@ pub enum Event {
         /// The transport.
         transport: TransportId,
     },
-    /// The transport is gone. Sent exactly once for each accepted `OpenTransport`.
+    /// The transport is gone. Sent exactly once for each accepted `OpenTransport` and `OpenLocalFeed`.
     TransportClosed {
         /// The transport.
         transport: TransportId,
@@ -187,11 +194,11 @@ pub enum Event {
 pub enum CloseReason {
     /// `CloseTransport`.
     Closed,
-    /// The peer sent a DTLS close_notify.
+    /// The peer sent a DTLS close_notify, or the process that fed hung up.
     PeerClosed,
     /// Nobody authenticated within 30 s of `OpenTransport`.
     NeverConnected,
-    /// 30 s without an authenticated packet (RFC 7675).
+    /// 30 s without an authenticated packet (RFC 7675), or frame of a local feed.
     ConsentLost,
     /// The peer's certificate has none of the fingerprints of its SDP.
     FingerprintMismatch,
@@ -280,6 +287,18 @@ pub struct TransportSpec {
     pub bandwidth: BandwidthSpec,
     /// What the viewer's jitter buffers are told, where the extension was negotiated.
     pub playout_delay: Option<PlayoutDelay>,
+}
+
+/// What a process beside the server feeds in. Every encoding names its SSRC, as nothing else tells them apart, and no retransmissions: they do
+/// not exist here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalFeedSpec {
+    /// CNAME of what is fed.
+    pub cname: String,
+    /// The tracks; frames name them by their place.
+    pub receive: Vec<ReceiveSpec>,
+    /// Header extensions of the packets. Those that only serve an estimate of the line are not looked at.
+    pub extensions: Vec<ExtensionSpec>,
 }
 
 /// Certificate digest of the peer (RFC 8122 §5).

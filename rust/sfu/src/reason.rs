@@ -85,4 +85,12 @@ reasons! {
     FeedbackUnknownSsrc => "feedback_unknown_ssrc",
     /// A STUN reply or handshake datagram that found the shard's queue of replies full.
     RateLimited => "rate_limited",
+    /// A frame of a local feed whose envelope does not parse.
+    FrameMalformed => "frame_malformed",
+    /// A frame of a local feed that is not there any more.
+    FrameUnexpected => "frame_unexpected",
+    /// A frame that the process which feeds had to drop: the numbers of its link leave it out.
+    LinkGap => "link_gap",
+    /// A frame for the process which feeds that it left no room for.
+    LinkFull => "link_full",
 }

@@ -11,13 +11,13 @@ pub struct Stats {
     pub tracks: u64,
     /// Slots of live transports (gauge).
     pub slots: u64,
-    /// Datagrams received.
+    /// Datagrams, and frames of local feeds, received.
     pub packets_in: u64,
-    /// Their UDP payload bytes.
+    /// Their UDP payload bytes, and whole frames.
     pub bytes_in: u64,
-    /// Datagrams handed to the socket.
+    /// Datagrams handed to the socket, and frames for local feeds.
     pub packets_out: u64,
-    /// Their UDP payload bytes.
+    /// Their UDP payload bytes, and whole frames.
     pub bytes_out: u64,
     /// RTP packets of publishers put into a ring.
     pub rtp_in: u64,
@@ -112,8 +112,13 @@ impl Default for DropCounters {
 impl DropCounters {
     /// Count one more.
     pub fn add(&mut self, reason: DropReason) {
+        self.add_many(reason, 1);
+    }
+
+    /// Count so many more.
+    pub fn add_many(&mut self, reason: DropReason, count: u64) {
         if let Some(counter) = self.0.get_mut(reason as usize) {
-            *counter += 1;
+            *counter += count;
         }
     }
 

@@ -88,6 +88,7 @@ fn closing_what_is_not_there_and_unbinding_nothing_are_no_errors() {
 fn refused(bench: &mut Bench, what: &str, command: Command, code: RefusalCode) {
     let (transport, named) = match &command {
         Command::OpenTransport { transport, .. }
+        | Command::OpenLocalFeed { transport, .. }
         | Command::CloseTransport { transport }
         | Command::Inspect { transport } => (Some(*transport), None),
         Command::AddSlot { transport, slot } => (Some(*transport), Some(slot.mid)),

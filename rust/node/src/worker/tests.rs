@@ -1,13 +1,18 @@
 //! The loop with a core that answers every datagram with the same bytes, and breaks on demand.
 
+use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use rostra_sfu::choice::BandwidthSpec;
-use rostra_sfu::command::{DtlsRole, RefusalCode, TransportSpec};
+use rostra_sfu::command::{DtlsRole, LocalFeedSpec, RefusalCode, TransportSpec};
 use rostra_sfu::outbox::Path;
+use rostra_sfu::transport::frame::MAX_FRAME;
+use socket2::{Domain, Socket, Type};
 
 use super::*;
+use crate::feeds::LocalLink;
 
 #[derive(Default)]
 struct Echo {
@@ -17,19 +22,25 @@ struct Echo {
     stats: Stats,
     alarm: Option<Time>,
     last: Option<Path>,
+    /// Frames that came, which go back as they are.
+    frames: Vec<(TransportId, Vec<u8>)>,
 }
 
 impl Core for Echo {
     fn command(&mut self, _now: Time, command: Command) {
         match command {
-            Command::OpenTransport { transport, .. } if self.open.contains(&transport) => {
+            Command::OpenTransport { transport, .. } | Command::OpenLocalFeed { transport, .. }
+                if self.open.contains(&transport) =>
+            {
                 self.events.push(Event::Rejected {
                     transport: Some(transport),
                     mid: None,
                     code: RefusalCode::Duplicate,
                 });
             }
-            Command::OpenTransport { transport, .. } => self.open.push(transport),
+            Command::OpenTransport { transport, .. } | Command::OpenLocalFeed { transport, .. } => {
+                self.open.push(transport);
+            }
             Command::CloseTransport { transport } => {
                 self.open.retain(|open| *open != transport);
                 self.events.push(Event::TransportClosed {
@@ -62,6 +73,27 @@ impl Core for Echo {
                 self.alarm = Some(now + Duration::from_millis(20));
             }
             other => self.waiting.push_back((path, other.to_vec())),
+        }
+    }
+
+    fn local_frame(&mut self, _now: Time, transport: TransportId, frame: &mut [u8]) {
+        self.stats.packets_in += 1;
+        self.frames.push((transport, frame.to_vec()));
+    }
+
+    fn local_closed(&mut self, _now: Time, transport: TransportId) {
+        if self.open.contains(&transport) {
+            self.open.retain(|open| *open != transport);
+            self.events.push(Event::TransportClosed {
+                transport,
+                reason: CloseReason::PeerClosed,
+            });
+        }
+    }
+
+    fn take_frames(&mut self, mut each: impl FnMut(TransportId, &[u8])) {
+        for (transport, frame) in self.frames.drain(..) {
+            each(transport, &frame);
         }
     }
 
@@ -109,7 +141,16 @@ impl Rig {
         let log = Arc::new(EventLog::new(1).unwrap());
         let (for_inbox, for_log) = (Arc::clone(&inbox), Arc::clone(&log));
         let thread = std::thread::spawn(move || {
-            Worker::new(0, Instant::now(), port, for_inbox, for_log, Echo::default).run();
+            Worker::new(
+                0,
+                Instant::now(),
+                port,
+                Feeds::new().unwrap(),
+                for_inbox,
+                for_log,
+                Echo::default,
+            )
+            .run();
         });
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -158,7 +199,7 @@ impl Drop for Rig {
     }
 }
 
-fn open(id: u64) -> Command {
+fn open(id: u64) -> Order {
     let spec = TransportSpec {
         local_ufrag: "u".into(),
         local_pwd: "p".into(),
@@ -173,10 +214,47 @@ fn open(id: u64) -> Command {
         bandwidth: BandwidthSpec::default(),
         playout_delay: None,
     };
-    Command::OpenTransport {
+    let spec = Box::new(spec);
+    Order::Plain(Command::OpenTransport {
         transport: TransportId(id),
-        spec: Box::new(spec),
+        spec,
+    })
+}
+
+/// A feed, and the other end of its link. A frame that it sends comes back.
+fn feed(id: u64) -> (Order, Socket) {
+    let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    theirs.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let spec = Box::new(LocalFeedSpec {
+        cname: "c".into(),
+        receive: Vec::new(),
+        extensions: Vec::new(),
+    });
+    let order = Order::OpenLocalFeed {
+        transport: TransportId(id),
+        spec,
+        link: LocalLink::duplicate(ours.as_raw_fd()).unwrap(),
+    };
+    (order, theirs)
+}
+
+fn next(mut link: &Socket) -> Vec<u8> {
+    let mut buffer = [0; 2048];
+    let len = link.read(&mut buffer).unwrap();
+    buffer[..len].to_vec()
+}
+
+fn closed(id: u64, reason: CloseReason) -> Event {
+    Event::TransportClosed {
+        transport: TransportId(id),
+        reason,
     }
+}
+
+fn close(id: u64) -> Order {
+    Order::Plain(Command::CloseTransport {
+        transport: TransportId(id),
+    })
 }
 
 #[test]
@@ -217,16 +295,8 @@ fn a_panic_closes_every_transport_and_the_shard_lives_on() {
     let rig = Rig::new();
     // The second 1 is refused as taken, and the transport that has the id still ends exactly once.
     rig.inbox.submit(vec![open(1), open(2), open(1)]).unwrap();
-    rig.inbox
-        .submit(vec![Command::CloseTransport {
-            transport: TransportId(2),
-        }])
-        .unwrap();
+    rig.inbox.submit(vec![close(2)]).unwrap();
     rig.say("panic");
-    let closed = |id, reason| Event::TransportClosed {
-        transport: TransportId(id),
-        reason,
-    };
     let refused = Event::Rejected {
         transport: Some(TransportId(1)),
         mid: None,
@@ -264,10 +334,141 @@ fn closing_ends_every_transport_and_sends_what_that_makes() {
     rig.hear();
     rig.inbox.submit(vec![open(7)]).unwrap();
     rig.close();
-    let closed = Event::TransportClosed {
-        transport: TransportId(7),
-        reason: CloseReason::Closed,
-    };
-    assert_eq!(rig.events(1), [closed]);
+    assert_eq!(rig.events(1), [closed(7, CloseReason::Closed)]);
     assert_eq!(rig.hear(), "bye");
+}
+
+#[test]
+fn frames_come_in_and_go_out_in_order() {
+    let rig = Rig::new();
+    let (order, link) = feed(1);
+    rig.inbox.submit(vec![order]).unwrap();
+    // More than one turn takes.
+    for i in 0..100 {
+        link.send(format!("frame {i}").as_bytes()).unwrap();
+    }
+    for i in 0..100 {
+        assert_eq!(next(&link), format!("frame {i}").into_bytes());
+    }
+}
+
+#[test]
+fn an_empty_frame_is_a_frame_and_one_that_is_too_long_is_cut() {
+    let rig = Rig::new();
+    let (order, link) = feed(1);
+    rig.inbox.submit(vec![order]).unwrap();
+    for len in [0, MAX_FRAME, MAX_FRAME + 100, 3] {
+        link.send(&vec![7; len]).unwrap();
+    }
+    let lens = [0; 4].map(|_: usize| next(&link).len());
+    assert_eq!(lens, [0, MAX_FRAME, MAX_FRAME + 1, 3]);
+}
+
+#[test]
+fn who_hangs_up_is_closed_after_its_last_frame() {
+    let mut rig = Rig::new();
+    let (order, link) = feed(1);
+    for i in 0..70 {
+        link.send(&[i]).unwrap();
+    }
+    drop(link);
+    rig.inbox.submit(vec![order]).unwrap();
+    assert_eq!(rig.events(1), [closed(1, CloseReason::PeerClosed)]);
+    rig.close();
+    let events = rig.log.drain();
+    let Some(Event::Stats(stats)) = events.last() else {
+        panic!("no totals in {events:?}");
+    };
+    assert_eq!(stats.packets_in, 70);
+    assert_eq!(
+        stats.dropped.get(DropReason::LinkFull),
+        70,
+        "nobody read what came back"
+    );
+}
+
+#[test]
+fn who_leaves_frames_unread_is_heard_to_its_last_and_closed() {
+    let rig = Rig::new();
+    let (order, link) = feed(1);
+    rig.inbox.submit(vec![order]).unwrap();
+    link.send(b"one").unwrap();
+    wait_readable([link.as_raw_fd()], Duration::from_secs(5));
+    link.send(b"two").unwrap();
+    drop(link);
+    assert_eq!(rig.events(1), [closed(1, CloseReason::PeerClosed)]);
+}
+
+#[test]
+fn frames_that_the_other_end_does_not_read_are_dropped_and_counted() {
+    let mut rig = Rig::new();
+    let (order, link) = feed(1);
+    rig.inbox.submit(vec![order]).unwrap();
+    let frame = [7; MAX_FRAME];
+    // Far more than a socket holds. When it is full here, that is because the shard has not read it yet.
+    for _ in 0..2000 {
+        link.send(&frame).unwrap();
+    }
+    rig.say("still there");
+    assert_eq!(rig.hear(), "still there");
+    rig.close();
+    let events = rig.log.drain();
+    let Some(Event::Stats(stats)) = events.last() else {
+        panic!("no totals in {events:?}");
+    };
+    let full = stats.dropped.get(DropReason::LinkFull);
+    assert!((1000..2000).contains(&full), "{full} of 2000");
+}
+
+#[test]
+fn a_feed_that_never_pauses_does_not_keep_datagrams_waiting() {
+    let rig = Rig::new();
+    let feeds: Vec<_> = (1..=20).map(feed).collect();
+    let (orders, links): (Vec<_>, Vec<_>) = feeds.into_iter().unzip();
+    rig.inbox.submit(orders).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let floods: Vec<_> = links
+        .into_iter()
+        .map(|link| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let _ = link.send(&[7; MAX_FRAME]);
+                }
+            })
+        })
+        .collect();
+    for i in 0..50 {
+        rig.say(&i.to_string());
+        assert_eq!(rig.hear(), i.to_string());
+    }
+    stop.store(true, Ordering::Relaxed);
+    drop(rig);
+    for flood in floods {
+        flood.join().unwrap();
+    }
+}
+
+#[test]
+fn every_end_of_a_feed_closes_its_link() {
+    let mut rig = Rig::new();
+    let [(one, first), (two, second), (three, third), (twice, refused)] = [1, 2, 3, 1].map(feed);
+    rig.inbox.submit(vec![one, two, three, twice]).unwrap();
+    assert_eq!(next(&refused), b"", "nobody else has that end");
+    for link in [&first, &second, &third] {
+        link.send(b"here").unwrap();
+        assert_eq!(next(link), b"here");
+    }
+    rig.inbox.submit(vec![close(1)]).unwrap();
+    assert_eq!(next(&first), b"");
+    rig.say("panic");
+    assert_eq!(next(&second), b"");
+    assert_eq!(next(&third), b"");
+    let (four, fourth) = feed(4);
+    rig.inbox.submit(vec![four]).unwrap();
+    rig.close();
+    assert_eq!(next(&fourth), b"");
+    let (five, fifth) = feed(5);
+    assert_eq!(rig.inbox.submit(vec![five]), Err(crate::queue::Overloaded));
+    assert_eq!(next(&fifth), b"");
 }

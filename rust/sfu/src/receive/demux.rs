@@ -231,6 +231,12 @@ impl Demux {
         Ok(true)
     }
 
+    /// Was `ssrc` named as one of the track at place `line`?
+    pub fn is_named(&self, ssrc: Ssrc, line: u32) -> bool {
+        let known = self.find(ssrc).ok().and_then(|at| self.known.get(at));
+        known.is_some_and(|known| known.signalled && known.line == line)
+    }
+
     /// The stream whose media (not retransmissions) `ssrc` is.
     pub fn media(&self, ssrc: Ssrc) -> Option<u32> {
         let known = self.known.get(self.find(ssrc).ok()?)?;

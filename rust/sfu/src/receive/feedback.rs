@@ -1,9 +1,9 @@
 //! RTCP to the publisher: receiver reports, NACK, PLI, transport-cc or REMB (RFC 3550 §6, RFC 4585).
 
-use crate::receive::receiver::{PolledRtcp, REPORT_INTERVAL, Receiver, earliest};
+use crate::receive::receiver::{PolledRtcp, REPORT_INTERVAL, Receiver, Stream, earliest};
 use crate::receive::track::Tracks;
 use crate::receive::transport_cc::Wrote;
-use crate::rtp::rtcp::RtcpWriter;
+use crate::rtp::rtcp::{ReportBlock, RtcpWriter};
 use crate::time::Time;
 
 /// Most blocks of a report (RFC 3550 §6.4.2).
@@ -40,6 +40,10 @@ impl Receiver {
     }
 
     fn write_due(&mut self, now: Time, tracks: &mut Tracks, out: &mut RtcpWriter<'_>) -> Result<(), Full> {
+        if self.is_local {
+            self.observe(now, tracks);
+            return self.write_requests(now, out);
+        }
         self.write_report(now, tracks, out)?;
         self.write_requests(now, out)?;
         if self.transport_cc.due().is_some_and(|due| due <= now) {
@@ -90,14 +94,9 @@ impl Receiver {
                 break;
             }
             next += 1;
-            if let Some(encoding) = tracks.encoding_mut(stream.key) {
-                encoding.advance_rate(now);
-                flowing |= encoding.rate_bps() > 0;
-            }
-            if let (Some(ssrc), Some(reception)) = (stream.ssrc, &mut stream.reception)
-                && reception.is_new()
-            {
-                let block = reception.block(now, ssrc);
+            let (flows, block) = stream.observe(now, tracks);
+            flowing |= flows;
+            if let Some(block) = block {
                 self.fraction_lost = self.fraction_lost.max(block.fraction_lost);
                 self.blocks.push(block);
             }
@@ -115,6 +114,21 @@ impl Receiver {
         }
         self.report_from = None;
         Ok(())
+    }
+
+    /// What a report would say, for nobody but us.
+    fn observe(&mut self, now: Time, tracks: &mut Tracks) {
+        if self.report_due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.fraction_lost = 0;
+        let mut flowing = false;
+        for stream in &mut self.streams {
+            let (flows, block) = stream.observe(now, tracks);
+            flowing |= flows || block.is_some();
+            self.fraction_lost = self.fraction_lost.max(block.map_or(0, |block| block.fraction_lost));
+        }
+        self.report_due = flowing.then(|| now + REPORT_INTERVAL);
     }
 
     fn write_requests(&mut self, now: Time, out: &mut RtcpWriter<'_>) -> Result<(), Full> {
@@ -152,9 +166,9 @@ impl Receiver {
         Ok(())
     }
 
-    /// An empty report in front of feedback, where no other is.
+    /// An empty report in front of feedback, where no other is. A local feed wants none.
     fn lead(&self, out: &mut RtcpWriter<'_>) -> Result<(), Full> {
-        if out.is_empty() && !out.receiver_report(self.our_ssrc, &[]) {
+        if !self.is_local && out.is_empty() && !out.receiver_report(self.our_ssrc, &[]) {
             return Err(Full);
         }
         Ok(())
@@ -173,6 +187,21 @@ impl Receiver {
                 stream.key_frames.sent(now, &mut self.jitter);
             }
         }
+    }
+}
+
+impl Stream {
+    /// Its rate goes on: whether there is any; and what a report says of it, if it sent since the last.
+    fn observe(&mut self, now: Time, tracks: &mut Tracks) -> (bool, Option<ReportBlock>) {
+        let flows = tracks.encoding_mut(self.key).is_some_and(|encoding| {
+            encoding.advance_rate(now);
+            encoding.rate_bps() > 0
+        });
+        let block = match (self.ssrc, &mut self.reception) {
+            (Some(ssrc), Some(reception)) if reception.is_new() => Some(reception.block(now, ssrc)),
+            (Some(_) | None, Some(_) | None) => None,
+        };
+        (flows, block)
     }
 }
 

@@ -91,6 +91,8 @@ pub struct NackList {
     /// Not later than the first entry that is due. May be early.
     due: Option<Time>,
     window: u64,
+    /// Most entries.
+    limit: usize,
 }
 
 impl NackList {
@@ -102,13 +104,22 @@ impl NackList {
             arrivals: 0,
             due: None,
             window,
+            limit: MAX_MISSING,
+        }
+    }
+
+    /// Of a publisher that repeats nothing: every gap is given up at once.
+    pub fn hopeless() -> Self {
+        Self {
+            limit: 0,
+            ..Self::new(0)
         }
     }
 
     /// A packet came, first hand or as a retransmission.
     pub fn received(&mut self, now: Time, seq: u64) -> Arrival {
         let Some(newest) = self.newest else {
-            self.missing.reserve_exact(MAX_MISSING);
+            self.missing.reserve_exact(self.limit);
             self.newest = Some(seq);
             return Arrival::Plain;
         };
@@ -118,7 +129,7 @@ impl NackList {
         self.newest = Some(seq);
         self.arrivals += 1;
         let gap = (seq - newest - 1) as usize;
-        if gap + self.missing.len() > MAX_MISSING {
+        if gap + self.missing.len() > self.limit {
             self.clear();
             return Arrival::GaveUp;
         }
@@ -254,6 +265,22 @@ mod tests {
         }
         assert_eq!(ask(&mut list, ms(500)), [0_u16; 0]);
         assert_eq!(list.due(), None);
+    }
+
+    #[test]
+    fn where_nothing_is_repeated_a_gap_is_given_up_at_once() {
+        let mut list = NackList::hopeless();
+        let arrivals = [100, 101, 103, 102, 104, 110].map(|seq| list.received(ms(seq), seq));
+        let expected = [
+            Arrival::Plain,
+            Arrival::Plain,
+            Arrival::GaveUp,
+            Arrival::Plain,
+            Arrival::Plain,
+            Arrival::GaveUp,
+        ];
+        assert_eq!((arrivals, list.due()), (expected, None));
+        assert_eq!(ask(&mut list, ms(1000)), [0_u16; 0]);
     }
 
     #[test]

@@ -146,6 +146,8 @@ pub struct Receiver {
     pub(super) wake: Option<Time>,
     pub(super) seqs: Vec<u16>,
     pub(super) blocks: Vec<ReportBlock>,
+    /// Whether the publisher is a process of this machine.
+    pub(super) is_local: bool,
     /// Sequence numbers asked for again.
     pub nacks_out: u64,
     /// Key frames asked for.
@@ -184,9 +186,26 @@ impl Receiver {
             wake: None,
             seqs: Vec::new(),
             blocks: Vec::new(),
+            is_local: false,
             nacks_out: 0,
             key_frame_requests_out: 0,
         }
+    }
+
+    /// The same for a process of this machine: it repeats nothing, so a gap is given up at once, and all that it is told is who needs a key
+    /// frame. `map` has nothing that asks for another kind of feedback.
+    pub fn local(specs: &[ReceiveSpec], keys: Vec<TrackKey>, map: ExtensionMap, our_ssrc: Ssrc) -> Self {
+        let mut receiver = Self::new(specs, keys, map, our_ssrc);
+        receiver.is_local = true;
+        for stream in &mut receiver.streams {
+            stream.nack = NackList::hopeless();
+        }
+        receiver
+    }
+
+    /// Did the spec name `ssrc` as one of the track at place `line`?
+    pub fn is_named(&self, ssrc: Ssrc, line: u16) -> bool {
+        self.demux.is_named(ssrc, u32::from(line))
     }
 
     /// Take a decrypted packet in. A retransmission becomes what it repeats, in place.

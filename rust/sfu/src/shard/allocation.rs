@@ -427,7 +427,7 @@ impl ShardCore {
 
     /// Why a slot does not show what it is to show.
     pub(super) fn waiting(&self, transport: &Transport, wish: &Wish) -> Option<Waiting> {
-        if !transport.phase.is_connected() {
+        if !transport.is_connected() {
             return Some(Waiting::Transport);
         }
         let flows = self.tracks.get(wish.track).is_some_and(|track| track.started);
@@ -449,7 +449,7 @@ impl ShardCore {
             return;
         };
         // Without keys there is nobody to replay a cached key frame to; connecting binds again.
-        let view = if transport.phase.is_connected() {
+        let view = if transport.is_connected() {
             self.tracks.encoding(key)
         } else {
             None

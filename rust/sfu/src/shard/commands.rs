@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use super::allocation::Wishes;
 use super::binding::subscriber;
-use super::transport::{Milestones, Phase, Received, Transport};
+use super::transport::{Carrier, Milestones, Phase, Received, Transport, WebRtc};
 use super::{MAX_TRANSPORTS, ShardCore};
 use crate::command::{
-    CloseReason, CodecSpec, Command, Event, Kind, MAX_CODECS, MAX_FINGERPRINTS, MAX_MEDIA, RefusalCode, SlotSpec,
-    TransportSpec,
+    CloseReason, CodecSpec, Command, Event, Kind, MAX_CODECS, MAX_FINGERPRINTS, MAX_MEDIA, ReceiveSpec, RefusalCode,
+    SlotSpec, TransportSpec,
 };
 use crate::ids::{Mid, TransportId};
 use crate::receive::Receiver;
@@ -22,6 +22,9 @@ impl ShardCore {
     pub(super) fn obey(&mut self, now: Time, command: Command) {
         let (transport, mid, result) = match command {
             Command::OpenTransport { transport, spec } => (Some(transport), None, self.open(now, transport, *spec)),
+            Command::OpenLocalFeed { transport, spec } => {
+                (Some(transport), None, self.open_feed(now, transport, *spec))
+            }
             Command::CloseTransport { transport } => {
                 if let Some(&index) = self.by_id.get(&transport) {
                     self.serving = Some(index);
@@ -74,18 +77,10 @@ impl ShardCore {
 
     fn open(&mut self, now: Time, id: TransportId, spec: TransportSpec) -> Result<(), RefusalCode> {
         validate(&spec)?;
-        if self.by_id.contains_key(&id)
-            || self.by_ufrag.contains_key(&spec.local_ufrag)
-            || spec
-                .receive
-                .iter()
-                .any(|media| self.tracks.by_id(media.track).is_some())
-        {
+        if self.by_ufrag.contains_key(&spec.local_ufrag) {
             return Err(RefusalCode::Duplicate);
         }
-        if self.by_id.len() >= MAX_TRANSPORTS {
-            return Err(RefusalCode::TooMany);
-        }
+        self.has_room_for(id, &spec.receive)?;
         let map = ExtensionMap::new(&spec.extensions);
         let our_ssrc = self.random_ssrc();
         let tracks: Vec<_> = spec.receive.iter().map(|media| self.tracks.insert(id, media)).collect();
@@ -94,12 +89,16 @@ impl ShardCore {
         sender.set_playout_delay(spec.playout_delay);
         let transport = Transport {
             id,
-            ice: IceLite::new(&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag, &spec.remote_pwd),
-            local_ufrag: spec.local_ufrag.clone(),
-            dtls_role: spec.dtls_role,
-            fingerprints: spec.fingerprints,
-            phase: Phase::Waiting,
-            dtls_timeout: None,
+            carrier: Carrier::WebRtc(WebRtc {
+                ice: IceLite::new(&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag, &spec.remote_pwd),
+                local_ufrag: spec.local_ufrag.clone(),
+                dtls_role: spec.dtls_role,
+                fingerprints: spec.fingerprints,
+                phase: Phase::Waiting,
+                dtls_timeout: None,
+                paths: Vec::new(),
+                handshaking: None,
+            }),
             receiver: Receiver::new(&spec.receive, tracks.clone(), map, our_ssrc),
             sender,
             wishes: Wishes::default(),
@@ -109,26 +108,41 @@ impl ShardCore {
             layers_told: None,
             tracks,
             received: Received::new(&spec.receive),
-            paths: Vec::new(),
             opened: now,
             last_authenticated: None,
-            handshaking: None,
             milestones: Milestones::default(),
             stalled: false,
             dirty: false,
             armed: None,
         };
+        let index = self.settle(now, transport);
+        self.by_ufrag.insert(spec.local_ufrag, index);
+        Ok(())
+    }
+
+    /// Is there room for one more transport, with these tracks?
+    pub(super) fn has_room_for(&self, id: TransportId, receive: &[ReceiveSpec]) -> Result<(), RefusalCode> {
+        if self.by_id.contains_key(&id) || receive.iter().any(|media| self.tracks.by_id(media.track).is_some()) {
+            return Err(RefusalCode::Duplicate);
+        }
+        if self.by_id.len() >= MAX_TRANSPORTS {
+            return Err(RefusalCode::TooMany);
+        }
+        Ok(())
+    }
+
+    /// Where a new transport is kept from now on.
+    pub(super) fn settle(&mut self, now: Time, transport: Transport) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.transports.push(None);
             (self.transports.len() - 1) as u32
         });
+        self.by_id.insert(transport.id, index);
         if let Some(place) = self.transports.get_mut(index as usize) {
             *place = Some(Box::new(transport));
         }
-        self.by_id.insert(id, index);
-        self.by_ufrag.insert(spec.local_ufrag, index);
         self.arm(now, index);
-        Ok(())
+        index
     }
 
     fn add_slot(&mut self, id: TransportId, slot: &SlotSpec) -> Result<(), RefusalCode> {
@@ -136,6 +150,9 @@ impl ShardCore {
         let index = *self.by_id.get(&id).ok_or(RefusalCode::UnknownTransport)?;
         self.serving = Some(index);
         let transport = self.transport(index).ok_or(RefusalCode::UnknownTransport)?;
+        if let Carrier::Local(_) = transport.carrier {
+            return Err(RefusalCode::Invalid);
+        }
         if transport.sender.slots() + transport.tracks.len() >= MAX_MEDIA {
             return Err(RefusalCode::TooMany);
         }
@@ -153,6 +170,7 @@ impl ShardCore {
     /// Say goodbye by close_notify, then forget.
     fn close(&mut self, now: Time, index: u32) {
         if let Some(transport) = self.transports.get_mut(index as usize).and_then(Option::as_deref_mut)
+            && let Some(transport) = transport.webrtc_mut()
             && let Some(path) = transport.ice.media_path()
             && let Some(dtls) = transport.phase.dtls()
         {
@@ -168,10 +186,12 @@ impl ShardCore {
             return;
         };
         self.by_id.remove(&transport.id);
-        self.by_ufrag.remove(&transport.local_ufrag);
-        for path in &transport.paths {
-            if self.by_path.get(path) == Some(&index) {
-                self.by_path.remove(path);
+        if let Some(peer) = transport.webrtc() {
+            self.by_ufrag.remove(&peer.local_ufrag);
+            for path in &peer.paths {
+                if self.by_path.get(path) == Some(&index) {
+                    self.by_path.remove(path);
+                }
             }
         }
         for (slot, key) in transport.sender.bound() {
@@ -216,13 +236,20 @@ fn validate(spec: &TransportSpec) -> Result<(), RefusalCode> {
     {
         return Err(RefusalCode::Invalid);
     }
-    if spec.fingerprints.len() > MAX_FINGERPRINTS || spec.receive.len() + spec.slots.len() > MAX_MEDIA {
+    if spec.fingerprints.len() > MAX_FINGERPRINTS {
+        return Err(RefusalCode::TooMany);
+    }
+    validate_media(&spec.receive, &spec.slots)
+}
+
+pub(super) fn validate_media(receive: &[ReceiveSpec], slots: &[SlotSpec]) -> Result<(), RefusalCode> {
+    if receive.len() + slots.len() > MAX_MEDIA {
         return Err(RefusalCode::TooMany);
     }
     let mut mids = HashSet::new();
     let mut tracks = HashSet::new();
     let mut ssrcs = HashSet::new();
-    for media in &spec.receive {
+    for media in receive {
         validate_codecs(media.kind, &media.codecs)?;
         if media.encodings.is_empty() || media.encodings.len() > 8 {
             return Err(RefusalCode::Invalid);
@@ -235,7 +262,7 @@ fn validate(spec: &TransportSpec) -> Result<(), RefusalCode> {
             return Err(RefusalCode::Duplicate);
         }
     }
-    for slot in &spec.slots {
+    for slot in slots {
         validate_codecs(slot.kind, &slot.codecs)?;
         if !mids.insert(slot.mid) || !ssrcs.insert(slot.ssrc) || !ssrcs.insert(slot.rtx_ssrc) {
             return Err(RefusalCode::Duplicate);

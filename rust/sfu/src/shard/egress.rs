@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ShardCore;
-use super::transport::{CONSENT, Phase, STALL};
+use super::transport::{CONSENT, Carrier, Phase, STALL, Transport};
 use crate::command::{CloseReason, Event};
 use crate::outbox::{Outbox, Path};
 use crate::reason::DropReason;
@@ -115,10 +115,14 @@ impl ShardCore {
         let Some(transport) = self.transports.get_mut(index as usize).and_then(Option::as_deref_mut) else {
             return false;
         };
-        let Some(path) = transport.ice.media_path() else {
+        let Carrier::WebRtc(peer) = &mut transport.carrier else {
+            self.flush_local(now, index);
             return false;
         };
-        let Phase::Connected { srtp_out, .. } = &mut transport.phase else {
+        let Some(path) = peer.ice.media_path() else {
+            return false;
+        };
+        let Phase::Connected { srtp_out, .. } = &mut peer.phase else {
             return false;
         };
         let (nacks, requests) = (transport.receiver.nacks_out, transport.receiver.key_frame_requests_out);
@@ -155,11 +159,17 @@ impl ShardCore {
     pub(super) fn pump_dtls(&mut self, now: Time, index: u32) {
         let mut buffer = [0; MAX_OWN];
         loop {
-            let Some(transport) = self.transports.get_mut(index as usize).and_then(Option::as_deref_mut) else {
+            let Some(Transport {
+                id,
+                milestones,
+                carrier: Carrier::WebRtc(peer),
+                ..
+            }) = self.transports.get_mut(index as usize).and_then(Option::as_deref_mut)
+            else {
                 return;
             };
-            let path = transport.ice.media_path();
-            let Some(dtls) = transport.phase.dtls() else {
+            let path = peer.ice.media_path();
+            let Some(dtls) = peer.phase.dtls() else {
                 return;
             };
             match dtls.poll(&mut buffer) {
@@ -169,11 +179,11 @@ impl ShardCore {
                     }
                 }
                 DtlsOutput::Timeout(at) => {
-                    transport.dtls_timeout = Some(at);
+                    peer.dtls_timeout = Some(at);
                     break;
                 }
                 DtlsOutput::Idle => {
-                    transport.dtls_timeout = None;
+                    peer.dtls_timeout = None;
                     break;
                 }
                 DtlsOutput::PeerClosed => {
@@ -183,8 +193,8 @@ impl ShardCore {
                 DtlsOutput::Connected(keys) => {
                     let srtp_in = Box::new(SrtpIn::new(keys.profile, &keys.inbound));
                     let srtp_out = Box::new(SrtpOut::new(keys.profile, &keys.outbound));
-                    let phase = std::mem::replace(&mut transport.phase, Phase::Waiting);
-                    transport.phase = match phase {
+                    let phase = std::mem::replace(&mut peer.phase, Phase::Waiting);
+                    peer.phase = match phase {
                         Phase::Handshaking(dtls) => Phase::Connected {
                             dtls,
                             srtp_in,
@@ -192,10 +202,10 @@ impl ShardCore {
                         },
                         other => other,
                     };
-                    transport.milestones.connected = Some(now);
+                    milestones.connected = Some(now);
                     self.events.push(Event::TransportConnected {
-                        transport: transport.id,
-                        profile: keys.profile,
+                        transport: *id,
+                        profile: Some(keys.profile),
                     });
                     self.start_slots(now, index);
                 }
@@ -213,7 +223,7 @@ impl ShardCore {
         transport.armed = None;
         let alive = transport.alive();
         if now.since(alive) >= CONSENT {
-            let reason = if transport.phase.is_connected() {
+            let reason = if transport.is_connected() {
                 CloseReason::ConsentLost
             } else {
                 CloseReason::NeverConnected
@@ -221,7 +231,7 @@ impl ShardCore {
             self.remove(index, reason);
             return;
         }
-        if transport.phase.is_connected() && !transport.stalled && now.since(alive) >= STALL {
+        if transport.is_connected() && !transport.stalled && now.since(alive) >= STALL {
             transport.stalled = true;
             let transport = transport.id;
             self.events.push(Event::TransportStalled { transport });
@@ -245,7 +255,7 @@ impl ShardCore {
     }
 
     fn serve_dtls(&mut self, now: Time, index: u32) {
-        let Some(transport) = self.transport(index) else {
+        let Some(transport) = self.transport(index).and_then(Transport::webrtc_mut) else {
             return;
         };
         if transport.dtls_timeout.is_some_and(|at| at <= now) {

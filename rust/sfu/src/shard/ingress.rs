@@ -1,7 +1,7 @@
 //! Datagrams in.
 
 use super::binding::Switched;
-use super::transport::{Phase, STALL, Transport};
+use super::transport::{Phase, STALL, Transport, WebRtc};
 use super::{Datagram, ShardCore};
 use crate::command::{CloseReason, Event};
 use crate::encoding::Encodings;
@@ -43,6 +43,7 @@ impl ShardCore {
             .transports
             .get_mut(index as usize)
             .and_then(Option::as_deref_mut)
+            .and_then(Transport::webrtc_mut)
             .ok_or(DropReason::StunUnknownUser)?;
         let mut reply = [0; 128];
         let checked = transport.ice.request(now, path, &message, &mut reply)?;
@@ -93,7 +94,7 @@ impl ShardCore {
             .and_then(|owner| self.transports.get(*owner as usize)?.as_ref())
             .is_some_and(|owner| {
                 let heard = owner.last_authenticated.is_some_and(|at| now.since(at) < STALL);
-                heard && owner.ice.media_path() == Some(path)
+                heard && owner.webrtc().and_then(|peer| peer.ice.media_path()) == Some(path)
             })
     }
 
@@ -118,6 +119,7 @@ impl ShardCore {
             .transports
             .get_mut(index as usize)
             .and_then(Option::as_deref_mut)
+            .and_then(Transport::webrtc_mut)
             .filter(|transport| transport.ice.is_valid(&path))
             .ok_or(DropReason::AddressNotValidated)?;
         let Phase::Connected { srtp_in, .. } = &mut transport.phase else {
@@ -125,7 +127,21 @@ impl ShardCore {
         };
         let len = srtp_in.open_rtp(bytes, header.header_len)?;
         let packet = bytes.get_mut(..len).ok_or(DropReason::RtpMalformed)?;
-        let received = transport.receiver.rtp(now, &mut self.tracks, packet, &header);
+        self.take_rtp(now, index, packet, &header)
+    }
+
+    /// A plain packet of the publisher at `index`, who is who it says.
+    pub(super) fn take_rtp(
+        &mut self,
+        now: Time,
+        index: u32,
+        packet: &mut [u8],
+        header: &RtpHeader,
+    ) -> Result<(), DropReason> {
+        let Some(transport) = self.transports.get_mut(index as usize).and_then(Option::as_deref_mut) else {
+            return Ok(());
+        };
+        let received = transport.receiver.rtp(now, &mut self.tracks, packet, header);
         let id = transport.id;
         if let Ok(received) = &received {
             transport.milestones.packet.get_or_insert(now);
@@ -163,7 +179,7 @@ impl ShardCore {
             else {
                 continue;
             };
-            if !viewer.phase.is_connected() {
+            if !viewer.is_connected() {
                 continue;
             }
             let before = super::binding::Bound {
@@ -214,8 +230,13 @@ impl ShardCore {
             return Err(DropReason::NoKeys);
         };
         let len = srtp_in.open_rtcp(bytes)?;
-        self.authenticated(now, index);
         let compound = bytes.get(..len).ok_or(DropReason::RtcpMalformed)?;
+        self.take_rtcp(now, index, compound)
+    }
+
+    /// A plain compound of the peer at `index`, who is who it says.
+    pub(super) fn take_rtcp(&mut self, now: Time, index: u32, compound: &[u8]) -> Result<(), DropReason> {
+        self.authenticated(now, index);
         let mut wanted = std::mem::take(&mut self.scratch.requests);
         wanted.clear();
         let result = self.feedback(now, index, compound, &mut wanted);
@@ -249,19 +270,20 @@ impl ShardCore {
     }
 
     /// The transport that an ICE-validated path leads to.
-    fn validated(&mut self, path: Path) -> Result<(u32, &mut Transport), DropReason> {
+    fn validated(&mut self, path: Path) -> Result<(u32, &mut WebRtc), DropReason> {
         let index = *self.by_path.get(&path).ok_or(DropReason::AddressNotValidated)?;
         self.serving = Some(index);
         self.transports
             .get_mut(index as usize)
             .and_then(Option::as_deref_mut)
+            .and_then(Transport::webrtc_mut)
             .filter(|transport| transport.ice.is_valid(&path))
             .map(|transport| (index, transport))
             .ok_or(DropReason::AddressNotValidated)
     }
 
     /// The peer has proved that it is there.
-    fn authenticated(&mut self, now: Time, index: u32) {
+    pub(super) fn authenticated(&mut self, now: Time, index: u32) {
         let Some(transport) = self.transport(index) else {
             return;
         };

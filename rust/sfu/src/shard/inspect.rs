@@ -39,7 +39,7 @@ impl ShardCore {
         };
         Some(TransportReport {
             age_us: now.micros_since(transport.opened),
-            ice_us: since(transport.handshaking),
+            ice_us: since(transport.webrtc().and_then(|peer| peer.handshaking)),
             dtls_us: since(connected),
             first_packet_us: since(packet),
             first_key_frame_us: since(key_frame),
@@ -84,9 +84,8 @@ impl ShardCore {
                     Some(_) => {}
                 }
             }
-            if self.by_id.get(&transport.id) != Some(&index)
-                || self.by_ufrag.get(&transport.local_ufrag) != Some(&index)
-            {
+            let ufrag = transport.webrtc().map(|peer| self.by_ufrag.get(&peer.local_ufrag));
+            if self.by_id.get(&transport.id) != Some(&index) || ufrag.is_some_and(|leads| leads != Some(&index)) {
                 problems.push(format!("{:?} is not found by its names", transport.id));
             }
         }

@@ -11,6 +11,7 @@ mod egress;
 mod hash;
 mod ingress;
 mod inspect;
+mod local;
 mod timers;
 mod transport;
 mod voices;
@@ -74,6 +75,8 @@ pub struct ShardCore {
     timers: Timers,
     dirty: VecDeque<u32>,
     control: egress::Control,
+    /// Frames for local feeds.
+    waiting: local::Waiting,
     events: Vec<Event>,
     stats: Stats,
     /// The transport being served, so that a bug closes that one and no other.
@@ -114,6 +117,7 @@ impl ShardCore {
             timers: Timers::default(),
             dirty: VecDeque::new(),
             control: egress::Control::default(),
+            waiting: local::Waiting::default(),
             events: Vec::new(),
             stats: Stats::default(),
             serving: None,
@@ -157,7 +161,8 @@ impl ShardCore {
         [self.timers.next(), self.voices.next()].into_iter().flatten().min()
     }
 
-    /// Write datagrams that may leave now into `out`, as many as fit. `true`: call again after emptying it.
+    /// Write datagrams that may leave now into `out`, as many as fit. `true`: call again after emptying it. Frames for local feeds wait for
+    /// [`Self::take_frames`].
     pub fn transmit(&mut self, now: Time, out: &mut Outbox) -> bool {
         let mut more = false;
         self.guarded(|shard| more = shard.fill(now, out));

@@ -1,8 +1,9 @@
-//! One peer connection as the shard keeps it.
+//! One transport as the shard keeps it.
 
 use std::time::Duration;
 
 use super::allocation::Wishes;
+use super::local::Link;
 use crate::command::{DtlsRole, Fingerprint, ReceiveSpec};
 use crate::ids::{Mid, Ssrc, TransportId};
 use crate::outbox::Path;
@@ -82,14 +83,32 @@ pub(super) struct Milestones {
     pub bound: Option<Time>,
 }
 
-pub(super) struct Transport {
-    pub id: TransportId,
+/// What a peer connection has below RTP.
+pub(super) struct WebRtc {
     pub local_ufrag: String,
     pub ice: IceLite,
     pub dtls_role: DtlsRole,
     pub fingerprints: Vec<Fingerprint>,
     pub phase: Phase,
     pub dtls_timeout: Option<Time>,
+    /// Addresses that lead here in `by_path`.
+    pub paths: Vec<Path>,
+    /// When ICE validated the first address.
+    pub handshaking: Option<Time>,
+}
+
+/// How packets come from the other side, and how what it is told goes there.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are peer connections")]
+pub(super) enum Carrier {
+    /// Datagrams of a peer connection.
+    WebRtc(WebRtc),
+    /// Frames of a process beside the server.
+    Local(Link),
+}
+
+pub(super) struct Transport {
+    pub id: TransportId,
+    pub carrier: Carrier,
     pub tracks: Vec<TrackKey>,
     /// Names that its receiving m-lines took: no slot may have them.
     pub received: Received,
@@ -103,12 +122,9 @@ pub(super) struct Transport {
     pub layers_due: Option<Time>,
     /// When it was told last.
     pub layers_told: Option<Time>,
-    /// Addresses that lead here in `by_path`.
-    pub paths: Vec<Path>,
     pub opened: Time,
+    /// Or the last frame of a local feed.
     pub last_authenticated: Option<Time>,
-    /// When ICE validated the first address.
-    pub handshaking: Option<Time>,
     pub milestones: Milestones,
     pub stalled: bool,
     /// Waiting in the queue of `transmit`.
@@ -118,12 +134,32 @@ pub(super) struct Transport {
 }
 
 impl Transport {
+    /// Its half of ICE, DTLS and SRTP, if it is a peer connection.
+    pub fn webrtc(&self) -> Option<&WebRtc> {
+        match &self.carrier {
+            Carrier::WebRtc(peer) => Some(peer),
+            Carrier::Local(_) => None,
+        }
+    }
+
+    /// The same, to change.
+    pub fn webrtc_mut(&mut self) -> Option<&mut WebRtc> {
+        match &mut self.carrier {
+            Carrier::WebRtc(peer) => Some(peer),
+            Carrier::Local(_) => None,
+        }
+    }
+
+    /// May media come and go?
+    pub fn is_connected(&self) -> bool {
+        self.webrtc().is_none_or(|peer| peer.phase.is_connected())
+    }
+
     /// From when on silence counts. Checks keep a transport that has keys; one that has none gets its time for the handshake once.
     pub fn alive(&self) -> Time {
-        let since = if self.phase.is_connected() {
-            self.last_authenticated
-        } else {
-            self.handshaking
+        let since = match &self.carrier {
+            Carrier::WebRtc(peer) if !peer.phase.is_connected() => peer.handshaking,
+            Carrier::WebRtc(_) | Carrier::Local(_) => self.last_authenticated,
         };
         since.unwrap_or(self.opened)
     }
@@ -143,13 +179,13 @@ impl Transport {
 
     /// When something is to be done at the latest.
     pub fn next_timeout(&self) -> Time {
-        let liveness = if self.phase.is_connected() && !self.stalled {
+        let liveness = if self.is_connected() && !self.stalled {
             self.alive() + STALL
         } else {
             self.alive() + CONSENT
         };
         [
-            self.dtls_timeout,
+            self.webrtc().and_then(|peer| peer.dtls_timeout),
             self.receiver.next_timeout(),
             self.sender.next_timeout(),
             self.wishes.due,

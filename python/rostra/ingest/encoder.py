@@ -1,0 +1,481 @@
+"""One encoder's connection: handshake, admission, feed, media, end. What goes wrong here ends this connection alone.
+
+The file is long because an encoder's life is one sequence, and every step of it has its deadline here.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar, assert_never
+
+from rostra.ingest import flv, h264, rtmp
+from rostra.ingest.link import Clock, Link, LinkClosed
+from rostra.ingest.picture import Picture, PictureTrack, fi_epoch_ms
+from rostra.ingest.reencode import BrokenPicture, Coded, Reencoder
+from rostra.ingest.sound import BrokenSound, Opus, Transcoder
+from rostra.ingest.timeline import Timeline, Track
+from rostra.protocol.ingest import Authorise, FromWorker, Open, Opened, Problem, Refused
+from rostra.protocol.rtmp import BadTarget, Target, parse_target
+
+CHUNK: Final = 64 * 1024
+COMMANDS_S: Final = 10.0
+"""From the connection to ``publish``: who is slower is no encoder, or a half-open connection."""
+IDLE_S: Final = 10.0
+"""Without a byte while publishing."""
+ANSWER_S: Final = 10.0
+"""For the server's answers."""
+WRITE_S: Final = 5.0
+LINGER_S: Final = 1.0
+"""For an encoder that was told why to close by itself."""
+WORK_S: Final = 10.0
+"""For one frame in a codec. What takes longer is stuck, and a thread cannot be stopped: the worker ends."""
+OTHER_TRACK_S: Final = 1.0
+"""How long the first track waits for the other one's header, unless the metadata says that there is none."""
+MAX_HELD: Final = 512
+"""Tags that wait meanwhile."""
+KEY_FRAME_S: Final = 10.0
+"""Without a key frame, viewers who come wait as long: the encoder's owner is told."""
+PROBLEM_S: Final = 60.0
+"""The same problem is told again after this."""
+MAX_GOP: Final = 300
+"""Pictures since the last key frame that are kept for a decoder that may be needed."""
+MAX_GOP_BYTES: Final = 16 << 20
+
+_T = TypeVar("_T")
+
+
+class Stuck(Exception):  # noqa: N818 — it ends the worker
+    """A codec does not come back."""
+
+
+class Control(Protocol):
+    """The server, as a connection sees it."""
+
+    def ask(self, message: Authorise | Open) -> Awaitable[tuple[Any, int | None]]:
+        """The answer, and its descriptor, which is the caller's."""
+
+    def tell(self, message: FromWorker) -> None:
+        """Say what need not be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all connections have in common. ``pool``: threads for codecs."""
+
+    control: Control
+    pool: ThreadPoolExecutor
+    reencode: bool
+
+
+class Closed(Exception):  # noqa: N818 — the normal end
+    """The connection is over. ``code`` is stable, ``text`` is for people; ``status``: what RTMP calls it, if told."""
+
+    def __init__(self, code: str, text: str, status: str | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.status = status
+
+
+class Encoder:
+    """One connection. ``run`` returns its end's reason."""
+
+    def __init__(self, number: int, connection: socket.socket, peer: str, settings: Settings) -> None:
+        self.number: Final = number
+        self._socket: Final = connection
+        self._peer: Final = peer
+        self._settings: Final = settings
+        self._session: Final = rtmp.Session()
+        self._timeline: Final = Timeline()
+        self._clock: Final = Clock()
+        self._target: Target | None = None
+        self._link: Link | None = None
+        self._next: Link | None = None
+        """A feed with other tracks, from the next key frame on."""
+        self._picture: PictureTrack | None = None
+        self._sound: Transcoder | None = None
+        self._sound_config = b""
+        self._reencoder: Reencoder | None = None
+        self._gop: list[tuple[list[bytes], int]] = []
+        self._gop_bytes = 0
+        self._held: list[rtmp.Audio | rtmp.Video] = []
+        self._first_header_s: float | None = None
+        self._expected: set[Track] | None = None
+        self._last_tag_s = time.monotonic()
+        self._last_key_s = time.monotonic()
+        self._told: Final[dict[str, float]] = {}
+        self._fi_ms: int | None = None
+        self._end_text: str | None = None
+
+    async def run(self) -> str:
+        """Serve until the end; its reason."""
+        try:
+            await self._serve()
+        except Closed as closed:
+            await self._say_bye(closed)
+            return closed.code
+        except rtmp.RtmpError as error:
+            self.problem("protocol", str(error))
+            await self._flush_quietly()
+            return "protocol"
+        except LinkClosed:
+            await self._say_bye(
+                Closed("feed_closed", self._end_text or "The feed was closed", "NetStream.Unpublish.Success")
+            )
+            return "feed_closed"
+        except (TimeoutError, OSError) as error:
+            return "timeout" if isinstance(error, TimeoutError) else "connection_lost"
+        finally:
+            for link in (self._link, self._next):
+                if link is not None:
+                    link.close()
+            self._socket.close()
+        return "left"
+
+    def end(self, text: str) -> None:
+        """The server ended the feed: no more bytes are read."""
+        self._end_text = text
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
+
+    def problem(self, code: str, text: str) -> None:
+        """Tell the server, not too often."""
+        now = time.monotonic()
+        if now - self._told.get(code, -PROBLEM_S) >= PROBLEM_S:
+            self._told[code] = now
+            self._settings.control.tell(Problem(self.number, code, text[:500]))
+
+    # --- Before media -------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        async with asyncio.timeout(COMMANDS_S):
+            self._target = await self._commands()
+        target = self._target
+        question = Authorise(self.number, target.stream, target.token, target.source, target.priority, self._peer)
+        answer, _ = await self._ask(question)
+        if isinstance(answer, Refused):
+            raise Closed(answer.code, answer.text, "NetStream.Publish.Unauthorized")
+        self._session.accept()
+        await self._flush()
+        while True:
+            async with asyncio.timeout(IDLE_S):
+                data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
+            if not data:
+                if self._end_text is not None:
+                    raise Closed("feed_closed", self._end_text, "NetStream.Unpublish.Success")
+                return
+            events = self._session.receive(data)
+            await self._flush()
+            for event in events:
+                if isinstance(event, rtmp.Unpublish):
+                    return
+                await self._media(event)
+
+    async def _commands(self) -> Target:
+        loop = asyncio.get_running_loop()
+        connect: rtmp.Connect | None = None
+        while True:
+            data = await loop.sock_recv(self._socket, CHUNK)
+            if not data:
+                raise ConnectionError
+            events = self._session.receive(data)
+            await self._flush()
+            for event in events:
+                if isinstance(event, rtmp.Connect):
+                    connect = event
+                elif isinstance(event, rtmp.Publish) and connect is not None:
+                    try:
+                        return parse_target(connect.app, connect.tc_url, event.name)
+                    except BadTarget as error:
+                        raise Closed("bad_target", str(error), "NetStream.Publish.BadName") from error
+
+    async def _ask(self, question: Authorise | Open) -> tuple[Any, int | None]:
+        async with asyncio.timeout(ANSWER_S):
+            return await self._settings.control.ask(question)
+
+    async def _flush(self) -> None:
+        output = self._session.output()
+        if output:
+            async with asyncio.timeout(WRITE_S):
+                await asyncio.get_running_loop().sock_sendall(self._socket, output)
+
+    async def _flush_quietly(self) -> None:
+        with contextlib.suppress(TimeoutError, OSError):
+            await self._flush()
+
+    async def _say_bye(self, closed: Closed) -> None:
+        """What the encoder shows its owner."""
+        if closed.status is None:
+            return
+        try:
+            self._session.refuse(closed.status, closed.text)
+            self._session.end(closed.status, closed.text)
+        except rtmp.RtmpError:
+            return
+        await self._flush_quietly()
+        with contextlib.suppress(TimeoutError, OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(LINGER_S):
+                # With bytes that nobody read, a close would be a reset, and the encoder would not read the reason.
+                while await asyncio.get_running_loop().sock_recv(self._socket, CHUNK):
+                    pass
+
+    # --- Media --------------------------------------------------------------------------------------------------
+
+    async def _media(self, event: rtmp.Event) -> None:
+        try:
+            match event:
+                case rtmp.Data():
+                    self._data(event)
+                case rtmp.Video():
+                    await self._video(event)
+                case rtmp.Audio():
+                    await self._audio(event)
+                case rtmp.Connect() | rtmp.Publish() | rtmp.Unpublish():
+                    pass
+                case _:
+                    assert_never(event)
+        except flv.Unsupported as error:
+            self.problem("unsupported_codec", error.text)
+            raise Closed("unsupported_codec", error.text, "NetStream.Publish.Rejected") from error
+        except flv.FlvError as error:
+            raise Closed("broken_media", f"What comes is broken: {error}", "NetStream.Publish.Rejected") from error
+        except (BrokenSound, BrokenPicture) as error:
+            raise Closed("broken_media", str(error), "NetStream.Publish.Rejected") from error
+        await self._open_when_known()
+
+    def _data(self, event: rtmp.Data) -> None:
+        match event.name:
+            case "onMetaData":
+                fields = next((one for one in event.values if isinstance(one, dict)), {})
+                expected = {track for track, name in _METADATA.items() if name in fields}
+                self._expected = expected or None
+            case "onFi":
+                self._fi_ms = fi_epoch_ms(event.values)
+                if self._fi_ms is not None and self._picture is not None:
+                    self._picture.add_message(h264.time_sei(self._fi_ms))
+            case "onTextData" if self._picture is not None:
+                value = next((one for one in event.values if one is not None), None)
+                if value is not None:
+                    self._picture.add_message(h264.text_sei(_now_ms(), value))
+            case _:
+                pass
+
+    async def _video(self, event: rtmp.Video) -> None:
+        if self._target is None or not self._target.wants_video:
+            return
+        tag = flv.parse_video(event.tag)
+        if isinstance(tag, flv.VideoHeader):
+            self._note_header()
+            if self._picture is None or self._picture.codec is not tag.codec:
+                self._picture = PictureTrack(tag)
+                self._gop.clear()
+                self._reencoder = None
+                await self._reopen()
+            else:
+                self._picture.configure(tag)
+        elif tag is not None and self._picture is not None and tag.codec is self._picture.codec:
+            if self._link is None:
+                self._hold(event)
+            else:
+                await self._send_video(self._picture, tag, event.timestamp)
+
+    async def _audio(self, event: rtmp.Audio) -> None:
+        if self._target is None or not self._target.wants_audio:
+            return
+        tag = flv.parse_audio(event.tag)
+        if isinstance(tag, flv.AudioHeader):
+            self._note_header()
+            is_new = self._sound is None
+            if is_new or tag.config != self._sound_config:
+                self._sound_config = tag.config
+                self._sound = await self._work(lambda: Transcoder(tag.config))
+            if is_new:
+                await self._reopen()
+        elif tag is not None and self._sound is not None:
+            if self._link is None:
+                self._hold(event)
+            else:
+                await self._send_audio(self._sound, tag.data, event.timestamp)
+
+    def _note_header(self) -> None:
+        if self._first_header_s is None:
+            self._first_header_s = time.monotonic()
+
+    def _hold(self, event: rtmp.Audio | rtmp.Video) -> None:
+        if len(self._held) >= MAX_HELD:
+            raise Closed("broken_media", "Too much came before the headers", "NetStream.Publish.Rejected")
+        self._held.append(event)
+
+    # --- The feed -----------------------------------------------------------------------------------------------
+
+    async def _open_when_known(self) -> None:
+        """Open the feed as soon as both tracks are known, or the other one is not to be expected."""
+        if self._link is not None or self._first_header_s is None or self._target is None:
+            return
+        known = {track for track, one in ((Track.AUDIO, self._sound), (Track.VIDEO, self._picture)) if one is not None}
+        wanted = {
+            track
+            for track, wants in ((Track.AUDIO, self._target.wants_audio), (Track.VIDEO, self._target.wants_video))
+            if wants and (self._expected is None or track in self._expected)
+        }
+        is_late = time.monotonic() - self._first_header_s >= OTHER_TRACK_S
+        if not wanted <= known and not is_late:
+            return
+        self._link = await self._opened()
+        if self._sound is None and self._target.wants_audio:
+            self.problem("no_audio", "No sound comes with the picture")
+        held, self._held = self._held, []
+        self._last_key_s = self._last_tag_s = time.monotonic()
+        for event in held:
+            await self._media(event)
+
+    async def _reopen(self) -> None:
+        """A track came that the feed does not have."""
+        if self._link is None:
+            return
+        if self._next is not None:
+            self._next.close()
+        self._next = await self._opened()
+        if self._link.video is None:
+            self._switch()
+
+    async def _opened(self) -> Link:
+        picture = self._picture
+        video, profile = (picture.codec.value, picture.profile) if picture is not None else (None, 0)
+        answer, descriptor = await self._ask(Open(self.number, self._sound is not None, video, profile))
+        if isinstance(answer, Opened) and descriptor is not None:
+            return Link(answer, descriptor, self._clock, secrets.randbits(96), codec=video)
+        if isinstance(answer, Refused):
+            raise Closed(answer.code, answer.text, "NetStream.Publish.BadName")
+        raise ConnectionError
+
+    def _switch(self) -> None:
+        """From the old feed to the new one: the newest of a source takes over with its first packet."""
+        if self._next is not None and self._link is not None:
+            self._link.close()
+            self._link, self._next = self._next, None
+
+    def _media_ms(self, timestamp: int, track: Track) -> int:
+        now = time.monotonic()
+        elapsed_ms = round((now - self._last_tag_s) * 1000)
+        self._last_tag_s = now
+        jumps = self._timeline.jumps
+        time_ms = self._timeline.media_ms(timestamp, track, elapsed_ms=elapsed_ms)
+        if self._timeline.jumps != jumps:
+            self.problem("timestamp_jump", "The encoder's timestamps leap; they were put right")
+        return time_ms
+
+    async def _send_video(self, track: PictureTrack, frame: flv.VideoFrame, timestamp: int) -> None:
+        picture = track.picture(frame, self._media_ms(timestamp, Track.VIDEO))
+        now = time.monotonic()
+        if picture.is_key:
+            self._last_key_s = now
+        elif now - self._last_key_s >= KEY_FRAME_S:
+            self.problem(
+                "no_key_frame", "No key frame for 10 seconds: set the encoder's key frame interval to 2 seconds"
+            )
+        if picture.is_late:
+            self._say_b_frames()
+        if track.codec is flv.VideoCodec.H264 and self._settings.reencode:
+            for coded in await self._in_order(picture):
+                again = Picture(coded.time_ms, h264.is_key(coded.nals), is_late=False, nals=coded.nals)
+                await self._send_picture(track, again)
+        else:
+            await self._send_picture(track, picture)
+
+    def _say_b_frames(self) -> None:
+        if self._settings.reencode:
+            self.problem(
+                "b_frames", "The picture has B-frames and is encoded again, which costs CPU and delay: set bframes=0"
+            )
+        else:
+            text = "The picture has B-frames, which browsers show with jerks: set bframes=0, or start the server with"
+            self.problem("b_frames", f"{text} --rtmp-reencode")
+
+    async def _in_order(self, picture: Picture) -> list[Coded]:
+        """The picture as it is, until one comes late: from then on everything is encoded again."""
+        if self._reencoder is None:
+            if picture.is_key:
+                self._gop.clear()
+                self._gop_bytes = 0
+            self._gop.append((picture.nals, picture.time_ms))
+            self._gop_bytes += sum(map(len, picture.nals))
+            if len(self._gop) > MAX_GOP or self._gop_bytes > MAX_GOP_BYTES:
+                self._gop.clear()
+                self._gop_bytes = 0
+            if not picture.is_late:
+                return [Coded(picture.nals, picture.time_ms)]
+            reencoder = self._reencoder = Reencoder(
+                max(time_ms for _, time_ms in self._gop) if self._gop else picture.time_ms
+            )
+            gop, self._gop = self._gop, []
+            coded: list[Coded] = []
+            for nals, time_ms in gop:
+                coded += await self._work(lambda nals=nals, time_ms=time_ms: reencoder.feed(nals, time_ms))  # type: ignore[misc]
+            return coded
+        reencoder = self._reencoder
+        if self._link is not None and self._link.wants_key_frame():
+            reencoder.key_frame_wanted = True
+        return await self._work(lambda: reencoder.feed(picture.nals, picture.time_ms))
+
+    async def _send_picture(self, track: PictureTrack, picture: Picture) -> None:
+        target = self._target
+        if target is None or self._link is None or (target.key_frames_only and not picture.is_key):
+            return
+        if self._next is not None and picture.is_key:
+            self._switch()
+        if self._link.codec != track.codec.value:
+            return  # of another codec, and its key frame has not come
+        if track.codec is flv.VideoCodec.H264:
+            utc = _now_ms if target.utc and self._fi_ms is None else None
+            nals = track.with_metadata(
+                picture.nals, is_key=picture.is_key, utc=utc, key_frames_only=target.sei_key_frames_only
+            )
+            picture = Picture(picture.time_ms, picture.is_key, picture.is_late, nals)
+        self._link.wants_key_frame()  # nobody can be asked; what is not read takes room
+        await self._link.send_video(track.payloads(picture), picture.time_ms)
+
+    async def _send_audio(self, sound: Transcoder, data: bytes, timestamp: int) -> None:
+        media_ms = self._media_ms(timestamp, Track.AUDIO)
+        for packet in await self._work(lambda: sound.feed(data, media_ms)):
+            await self._send_opus(packet)
+
+    async def _send_opus(self, packet: Opus) -> None:
+        if self._link is not None:
+            await self._link.send_audio(packet.data, packet.timestamp, packet.level)
+
+    async def _work(self, call: Callable[[], _T]) -> _T:
+        """Run a codec in a thread.
+
+        Raises:
+            Stuck: it does not come back.
+            Closed: there is no thread for it.
+        """
+        has_begun = threading.Event()
+
+        def work() -> _T:
+            has_begun.set()
+            return call()
+
+        running = asyncio.get_running_loop().run_in_executor(self._settings.pool, work)
+        done, _ = await asyncio.wait({running}, timeout=WORK_S)
+        if done:
+            return running.result()
+        if has_begun.is_set():
+            raise Stuck
+        running.cancel()
+        raise Closed("overloaded", "The server has too many encoders for its processors", "NetStream.Publish.Rejected")
+
+
+_METADATA: Final = {Track.AUDIO: "audiocodecid", Track.VIDEO: "videocodecid"}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
