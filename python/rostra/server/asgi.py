@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from rostra import __version__
-from rostra.server import debug, director, page, whip
+from rostra.server import debug, director, page, whep, whip
 from rostra.server.context import Context
 from rostra.server.http import Headers, on_error, on_http_exception
 from rostra.server.metrics import Metrics
@@ -38,6 +38,7 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
         page.settings(context),
         debug.route(context),
         whip.route(context, Resources(context.hub)),
+        whep.route(context, Resources(context.hub)),
         Route("/healthz", _healthz),
         Route("/metrics", get_metrics),
         Route("/api/{path:path}", _other, methods=_ALL_METHODS),

@@ -1,14 +1,14 @@
 """What WHIP and WHEP have in common: paths, failures as text, rules of the resources (docs/protocol/whip.md)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from rostra.media.engine import Overloaded
 from rostra.model.ids import StreamName, is_name
@@ -17,6 +17,7 @@ from rostra.model.refused import InvalidToken, MultisourceNotAllowed, NameNotCov
 from rostra.protocol import sdp, sdpfrag
 from rostra.protocol.conditions import Condition, if_match
 from rostra.protocol.director import ValidationFailed, bearer
+from rostra.protocol.sse import UnknownEventError
 from rostra.protocol.wishes import FieldError
 from rostra.server.http import check_body, read_body
 from rostra.server.resources import Resource, Resources, new_etag
@@ -90,7 +91,7 @@ def refusing() -> Iterator[None]:
         raise _invalid(error.errors) from None
     except (sdp.SdpError, NegotiationError) as error:
         raise _invalid({"sdp": [error.message]}) from None
-    except FieldError as error:
+    except (FieldError, UnknownEventError) as error:
         raise _invalid({"body": [error.message]}) from None
     except (InvalidToken, Unauthorized, NameNotCovered) as error:
         message = error.message if error.message.startswith("Unauthorized") else f"Unauthorized: {error.message}"
@@ -202,11 +203,3 @@ def _text(body: bytes, name: str) -> str:
 def _invalid(errors: dict[str, list[str]]) -> HTTPException:
     lines = [f"{field}: {text}" for field, texts in errors.items() for text in texts]
     return HTTPException(400, "\n".join(("Validation errors:", *lines)))
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def text(message: str, status: int = 200) -> Response:
-    """A reply for people."""
-    return PlainTextResponse(message, status)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from rostra.hub import Hub, Opened
+from rostra.hub import Hub
 from rostra.model.description import IceCredentials, SessionDescription
 from rostra.model.effects import SignalEvent
 from rostra.model.media import Mid, TransportId
@@ -57,17 +57,30 @@ class Bucket:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EventStream:
-    """What a viewer asked to hear, and what of it waits to be read."""
+    """What a viewer asked to hear, and what of it waits to be read; nothing does while nobody reads."""
 
     id: str
     events: frozenset[str]
-    outbox: Outbox
+    outbox: Outbox | None = None
+
+    def open(self, outbox: Outbox) -> None:
+        """Somebody reads. Who did before does so no longer."""
+        self.close()
+        self.outbox = outbox
+
+    def close(self, outbox: Outbox | None = None) -> bool:
+        """Nobody reads any more, or this reader does not; whether that changed anything."""
+        if self.outbox is None or (outbox is not None and outbox is not self.outbox):
+            return False
+        self.outbox.finish()
+        self.outbox = None
+        return True
 
     def tell(self, event: SignalEvent) -> None:
-        """Add the event, if it was asked for."""
-        if event.name in self.events:
+        """Add the event, if it was asked for and somebody reads."""
+        if self.outbox is not None and event.name in self.events:
             self.outbox.tell(event)
 
 
@@ -90,10 +103,9 @@ class Resource:
     streams: dict[str, EventStream] = field(default_factory=dict)
     on_end: Callable[["Resource"], None] = lambda _: None
 
-    def open(self, opened: Opened, theirs: IceCredentials | None) -> None:
-        """It has a transport now."""
-        answer = opened.answer
-        self.transport = opened.transport
+    def open(self, transport: TransportId, answer: SessionDescription, theirs: IceCredentials | None) -> None:
+        """It has a transport now. ``theirs``: the credentials of the offer."""
+        self.transport = transport
         self.theirs = theirs
         self.ours = sdpfrag.side(answer)
         self.places = {media.mid: place for place, media in enumerate(answer.media) if media.mid is not None}
@@ -102,6 +114,21 @@ class Resource:
     def may_be_used_by(self, token: str | None) -> bool:
         """Whether somebody who shows this token, or none, may change it."""
         return token is None or self.owner is None or hmac.compare_digest(digest(token), self.owner)
+
+    def add(self, stream: EventStream) -> bool:
+        """One event stream more. Where there is no room, it takes the place of one that nobody reads, if any."""
+        if len(self.streams) >= MAX_STREAMS:
+            unread = next((name for name, one in self.streams.items() if one.outbox is None), None)
+            if unread is None:
+                return False
+            del self.streams[unread]
+        self.streams[stream.id] = stream
+        return True
+
+    @property
+    def heard(self) -> frozenset[str]:
+        """Events that somebody reads."""
+        return frozenset().union(*(stream.events for stream in self.streams.values() if stream.outbox is not None))
 
     def tell(self, event: SignalEvent) -> None:
         """Pass an event on."""
@@ -112,7 +139,7 @@ class Resource:
         """Its transport ended."""
         self.on_end(self)
         for stream in self.streams.values():
-            stream.outbox.finish()
+            stream.close()
         self.streams.clear()
 
 

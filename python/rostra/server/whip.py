@@ -81,10 +81,10 @@ async def _publish(context: Context, resources: Resources, name: str, request: R
     opened = context.hub.publish(
         grant, offer, resource, codec=codec, source=wish.source, priority=wish.priority, events=frozenset()
     )
-    resource.open(opened, credentials(offer))
+    answer = offers.completed(opened.answer)
+    resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
-    answer = sdp.write(offers.completed(opened.answer))
-    return doors.created(resource, answer, [])
+    return doors.created(resource, sdp.write(answer), [])
 
 
 def _now_s() -> float:
