@@ -4,6 +4,7 @@ A resource is the ``Peer`` of its transport: when that ends, the resource is gon
 shows a token has to show the one that made it.
 """
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -63,28 +64,29 @@ class Bucket:
 
 @dataclass(slots=True)
 class EventStream:
-    """What a viewer asked to hear, and what of it waits to be read; nothing does while nobody reads."""
+    """What a viewer asked to hear, and what of it waits to be read. It waits from the first moment, read or not."""
 
     id: str
     events: frozenset[str]
-    outbox: Outbox | None = None
+    outbox: Outbox
+    reader: asyncio.Event | None = None
+    """Set when another reader comes."""
 
-    def open(self, outbox: Outbox) -> None:
-        """Somebody reads. Who did before does so no longer."""
-        self.close()
-        self.outbox = outbox
+    def read(self) -> asyncio.Event:
+        """Somebody reads, and who did before does so no longer; set once the same happens to the new reader."""
+        if self.reader is not None:
+            self.reader.set()
+        self.reader = asyncio.Event()
+        return self.reader
 
-    def close(self, outbox: Outbox | None = None) -> bool:
-        """Nobody reads any more, or this reader does not; whether that changed anything."""
-        if self.outbox is None or (outbox is not None and outbox is not self.outbox):
-            return False
-        self.outbox.finish()
-        self.outbox = None
-        return True
+    def leave(self, reader: asyncio.Event) -> None:
+        """This reader is gone."""
+        if self.reader is reader:
+            self.reader = None
 
     def tell(self, event: SignalEvent) -> None:
-        """Add the event, if it was asked for and somebody reads."""
-        if self.outbox is not None and event.name in self.events:
+        """Add the event, if it was asked for."""
+        if event.name in self.events:
             self.outbox.tell(event)
 
 
@@ -121,28 +123,30 @@ class Resource:
     def add(self, stream: EventStream) -> bool:
         """One event stream more. Where there is no room, it takes the place of one that nobody reads, if any."""
         if len(self.streams) >= MAX_STREAMS:
-            unread = next((name for name, one in self.streams.items() if one.outbox is None), None)
+            unread = next((name for name, one in self.streams.items() if one.reader is None), None)
             if unread is None:
                 return False
-            del self.streams[unread]
+            self.streams.pop(unread).outbox.finish()
         self.streams[stream.id] = stream
         return True
 
     @property
     def heard(self) -> frozenset[str]:
-        """Events that somebody reads."""
-        return frozenset().union(*(stream.events for stream in self.streams.values() if stream.outbox is not None))
+        """Events that somebody wants."""
+        return frozenset().union(*(stream.events for stream in self.streams.values()))
 
     def tell(self, event: SignalEvent) -> None:
-        """Pass an event on."""
-        for stream in self.streams.values():
+        """Pass an event on. A stream that is not read in time ends."""
+        for stream in list(self.streams.values()):
             stream.tell(event)
+            if stream.outbox.overflowed.is_set():
+                del self.streams[stream.id]
 
     def hang_up(self) -> None:
         """Its transport ended."""
         self.on_end(self)
         for stream in self.streams.values():
-            stream.close()
+            stream.outbox.finish()
         self.streams.clear()
 
 

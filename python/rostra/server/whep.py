@@ -1,8 +1,9 @@
 """WHEP, the door for viewers that speak HTTP (docs/protocol/whep.md), with its events and its choice of layers."""
 
 import asyncio
+import contextlib
 import secrets
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -52,7 +53,7 @@ def route(context: Context, resources: Resources) -> Route:
             case [doors.RESOURCE, name]:
                 return await doors.session(resources, name, request, restart)
             case [doors.RESOURCE, name, "sse"]:
-                return await _events(resources, name, request)
+                return await _events(context, resources, name, request)
             case [doors.RESOURCE, name, "sse", stream]:
                 return await _event_stream(context, resources, name, stream, request)
             case [doors.RESOURCE, name, "layer"]:
@@ -168,7 +169,7 @@ def _wanted_layer(body: bytes, resource: Resource) -> LayerWish:
 # --- Events -----------------------------------------------------------------------------------------------------
 
 
-async def _events(resources: Resources, name: str, request: Request) -> Response:
+async def _events(context: Context, resources: Resources, name: str, request: Request) -> Response:
     """Make a stream of events. Its URL is all that it takes to read it: a browser's reader sends no header."""
     match request.method:
         case "OPTIONS":
@@ -179,9 +180,11 @@ async def _events(resources: Resources, name: str, request: Request) -> Response
             with doors.refusing():
                 wanted = sse.decode_names(await read_body(request, sse.MAX_BODY))
             resource = doors.found(resources, name, request)
-            stream = EventStream(secrets.token_urlsafe(_STREAM_ID_BYTES), wanted)
+            stream = EventStream(secrets.token_urlsafe(_STREAM_ID_BYTES), wanted, Outbox(sse.encoder(resource.places)))
             if not resource.add(stream):
                 raise HTTPException(409, f"{MAX_STREAMS} event streams of this session are being read")
+            for event in context.hub.hear(resource.transport, resource.heard):
+                stream.tell(event)
             location = f"/api/whep/{doors.RESOURCE}/{resource.id}/{_SSE}/{stream.id}"
             return Response(status_code=201, headers={"Location": location})
         case _:
@@ -193,12 +196,11 @@ async def _event_stream(context: Context, resources: Resources, name: str, strea
         case "OPTIONS":
             return doors.preflight(_STREAM_METHODS)
         case "GET":
-            resource, found = _found(resources, name, stream)
-            return _Listening(context, resource, found)
+            return _Listening(_found(resources, name, stream)[1])
         case "DELETE":
             resource, found = _found(resources, name, stream)
             del resource.streams[found.id]
-            found.close()
+            found.outbox.finish()
             context.hub.hear(resource.transport, resource.heard)
             return Response(status_code=200)
         case _:
@@ -218,39 +220,35 @@ class _Listening(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, context: Context, resource: Resource, stream: EventStream) -> None:
+    def __init__(self, stream: EventStream) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._context = context
-        self._resource = resource
         self._stream = stream
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it until the session, the stream or its reader ends."""
-        hub, resource, stream = self._context.hub, self._resource, self._stream
-        outbox = Outbox(sse.encoder(resource.places))
-        stream.open(outbox)
-        for event in hub.hear(resource.transport, resource.heard):
-            stream.tell(event)
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        writing = asyncio.create_task(_write(outbox, send))
-        others = [asyncio.create_task(_until_disconnected(receive)), asyncio.create_task(outbox.overflowed.wait())]
+        outbox, reader = self._stream.outbox, self._stream.read()
+        tasks = [
+            asyncio.create_task(_write(outbox, send, {"status": self.status_code, "headers": self.raw_headers})),
+            asyncio.create_task(_until_disconnected(receive)),
+            asyncio.create_task(outbox.overflowed.wait()),
+            asyncio.create_task(reader.wait()),
+        ]
         try:
-            await asyncio.wait([writing, *others], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (writing, *others):
+            self._stream.leave(reader)
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait([writing, *others])
-            if stream.close(outbox):
-                hub.hear(resource.transport, resource.heard)
-        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_S):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except (OSError, TimeoutError):
-            pass
 
 
-async def _write(outbox: Outbox, send: Send) -> None:
+async def _write(outbox: Outbox, send: Send, start: dict[str, Any]) -> None:
+    await send({"type": "http.response.start", **start})
+    await send({"type": "http.response.body", "body": sse.HEARTBEAT.encode(), "more_body": True})
     while True:
         try:
             async with asyncio.timeout(_HEARTBEAT_S):
