@@ -4,7 +4,7 @@ use aws_lc_rs::agreement::{EphemeralPrivateKey, UnparsedPublicKey, agree_ephemer
 use aws_lc_rs::{constant_time, rand};
 
 use super::hello::{ClientHello, PROFILES, ServerHello, client_hello, server_hello};
-use super::keys::{GROUPS, Master, SUITES, Suite, group};
+use super::keys::{GROUPS, Master, OFFERED_GROUPS, SUITES, Suite, group};
 use super::signature::{PeerKey, SCHEMES};
 use super::{Item, OwnDtls, whole};
 use crate::command::{DtlsRole, SrtpProfile};
@@ -276,7 +276,7 @@ impl OwnDtls {
             self.pending()?.client_random = random()?;
         }
         let random = self.pending()?.client_random;
-        let body = client_hello(&random, cookie, &SUITES, &GROUPS, &SCHEMES);
+        let body = client_hello(&random, cookie, &SUITES, &OFFERED_GROUPS, &SCHEMES);
         let hello = self.say(CLIENT_HELLO, body)?;
         self.send_flight(now, vec![hello]);
         Ok(())

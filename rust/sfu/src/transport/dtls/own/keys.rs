@@ -41,7 +41,9 @@ pub(super) const SUITES: [Suite; 4] = [
 ];
 
 /// Curves of the key exchange by their numbers, fastest first.
-pub(super) const GROUPS: [u16; 3] = [29, 23, 24];
+pub(super) const GROUPS: [u16; 4] = [29, 23, 24, 25];
+/// A client's list also says which curves its server's certificate may be on (RFC 8422 §5.1): P-224, on which no server exchanges keys, is last.
+pub(super) const OFFERED_GROUPS: [u16; 5] = [29, 23, 24, 25, 21];
 
 /// The curve with this number.
 pub(super) fn group(id: u16) -> Option<&'static agreement::Algorithm> {
@@ -49,6 +51,7 @@ pub(super) fn group(id: u16) -> Option<&'static agreement::Algorithm> {
         29 => Some(&agreement::X25519),
         23 => Some(&agreement::ECDH_P256),
         24 => Some(&agreement::ECDH_P384),
+        25 => Some(&agreement::ECDH_P521),
         _ => None,
     }
 }
