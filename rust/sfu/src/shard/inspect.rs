@@ -85,7 +85,10 @@ impl ShardCore {
                 }
             }
             if self.by_id.get(&transport.id) != Some(&index)
-                || self.by_ufrag.get(&transport.local_ufrag) != Some(&index)
+                || transport
+                    .ice
+                    .local_ufrags()
+                    .any(|ufrag| self.by_ufrag.get(ufrag) != Some(&index))
             {
                 problems.push(format!("{:?} is not found by its names", transport.id));
             }

@@ -84,7 +84,6 @@ pub(super) struct Milestones {
 
 pub(super) struct Transport {
     pub id: TransportId,
-    pub local_ufrag: String,
     pub ice: IceLite,
     pub dtls_role: DtlsRole,
     pub fingerprints: Vec<Fingerprint>,
