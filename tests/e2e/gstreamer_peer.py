@@ -65,7 +65,9 @@ class Peer:
         rtc.emit("create-offer", None, Gst.Promise.new_with_change_func(self._created, None))
 
     def _created(self, promise: Any, _data: object) -> None:
-        offer = promise.get_reply().get_value("offer")
+        # The description is the reply's: it lives as long as that.
+        reply = promise.get_reply()
+        offer = reply.get_value("offer")
         self._rtc.emit("set-local-description", offer, Gst.Promise.new())
 
     def _gathered(self, rtc: Any, _property: object) -> None:

@@ -79,8 +79,8 @@ class Watching:
 async def watch(things: AsyncExitStack, server: Server, stream: str) -> Watching:
     """aiortc by WHEP, as soon as the stream is live."""
     pc: RTCPeerConnection = peer(things)
-    video = pc.addTransceiver("video", direction="recvonly").receiver.track
-    audio = pc.addTransceiver("audio", direction="recvonly").receiver.track
+    video = pc.addTransceiver("video", direction="recvonly").receiver
+    audio = pc.addTransceiver("audio", direction="recvonly").receiver
     await pc.setLocalDescription(await pc.createOffer())
     headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {server.settings['subscribe_token']}"}
     async with httpx.AsyncClient(base_url=server.http, headers=headers) as client, asyncio.timeout(20):
@@ -92,7 +92,7 @@ async def watch(things: AsyncExitStack, server: Server, stream: str) -> Watching
             await asyncio.sleep(0.05)
     assert reply.status_code == 201, reply.text
     await pc.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
-    return Watching(video, audio)
+    return Watching(video.track, audio.track)
 
 
 # FFmpeg makes a certificate on P-224. It offers to be the server; with its flag it is the client.

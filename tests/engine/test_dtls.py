@@ -89,10 +89,17 @@ def meet(engine: NativeEngine) -> Iterator[Meet]:
 
 
 both_roles = pytest.mark.parametrize("role", DtlsRole)
+# OpenSSL 4 is no server with P-224 any more (RFC 8422 §5.1.1 deprecates it); GnuTLS is, in tests/e2e/test_encoders.py.
+pairs = pytest.mark.parametrize(
+    ("kind", "role"), [(kind, role) for role in DtlsRole for kind in KEYS if (kind, role) != ("P-224", DtlsRole.ACTIVE)]
+)
+rare_pairs = pytest.mark.parametrize(
+    ("kind", "role"),
+    [("P-224", DtlsRole.PASSIVE), ("RSA 2048", DtlsRole.PASSIVE), ("RSA 2048", DtlsRole.ACTIVE)],
+)
 
 
-@both_roles
-@pytest.mark.parametrize("kind", KEYS)
+@pairs
 def test_peers_of_every_kind_connect_and_their_media_arrives(
     engine: NativeEngine, meet: Meet, kind: str, role: DtlsRole
 ) -> None:
@@ -127,8 +134,7 @@ def test_as_the_server_we_take_the_cheapest_profile_whatever_comes_first(
     assert wait_for(engine, TransportConnected) == TransportConnected(US, registered(best))
 
 
-@both_roles
-@pytest.mark.parametrize("kind", ["P-224", "RSA 2048"])
+@rare_pairs
 @pytest.mark.parametrize("hash_name", ["sha-384", "sha-512"])
 def test_one_of_several_fingerprints_is_enough(
     engine: NativeEngine, meet: Meet, kind: str, role: DtlsRole, hash_name: str
@@ -145,8 +151,7 @@ def test_one_of_several_fingerprints_is_enough(
     assert isinstance(wait_for(engine, TransportConnected), TransportConnected)
 
 
-@both_roles
-@pytest.mark.parametrize("kind", ["P-224", "RSA 2048"])
+@rare_pairs
 def test_a_certificate_that_nobody_announced_ends_it(
     engine: NativeEngine, meet: Meet, kind: str, role: DtlsRole
 ) -> None:
