@@ -153,10 +153,8 @@ class Resource:
 class Resources:
     """All those of one door, in this process."""
 
-    def __init__(self, hub: Hub, *, limit: int = MAX_RESOURCES, max_reading: int = MAX_READING) -> None:
+    def __init__(self, hub: Hub) -> None:
         self._hub: Final = hub
-        self._limit: Final = limit
-        self._max_reading: Final = max_reading
         self._by_id: Final[dict[str, Resource]] = {}
         self._makers: Final[dict[bytes, Bucket]] = {}
         self._reading = 0
@@ -167,7 +165,7 @@ class Resources:
     @property
     def is_full(self) -> bool:
         """Whether there is no room for another one, or too many are being made."""
-        return len(self._by_id) >= self._limit or self._reading >= self._max_reading
+        return len(self._by_id) >= MAX_RESOURCES or self._reading >= MAX_READING
 
     def may_publish(self, token: str, now_s: float) -> bool:
         """Whether the holder of this good token may make one more now."""
