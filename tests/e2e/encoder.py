@@ -1,7 +1,6 @@
 """An encoder, as a program of its own: a picture of one colour with a moving bar, and a tone, H264 and Opus, in real time.
 
-``encoder.py whip URL TOKEN [NAME=VALUE ...]`` speaks WHIP by FFmpeg's muxer, with its options.
-``encoder.py rtp VIDEO_PORT AUDIO_PORT`` sends plain RTP to ports of 127.0.0.1: payload types 96 and 111, SSRCs 42 and 43.
+``encoder.py VIDEO_PORT AUDIO_PORT`` sends plain RTP to ports of 127.0.0.1: payload types 96 and 111, SSRCs 42 and 43.
 It says ``sending`` once, and ends with its input.
 """
 
@@ -62,20 +61,14 @@ def add_audio(container: OutputContainer) -> AudioStream:
     return stream
 
 
-def main(kind: str, *arguments: str) -> None:
+def open_rtp(port: str, payload_type: int, ssrc: int) -> OutputContainer:
+    options = {"payload_type": str(payload_type), "ssrc": str(ssrc)}
+    return av.open(f"rtp://127.0.0.1:{port}?pkt_size=1200", "w", format="rtp", options=options)
+
+
+def main(video_port: str, audio_port: str) -> None:
     """Encode until standard input ends."""
-    if kind == "whip":
-        url, token, *more = arguments
-        options = {"authorization": token, **dict(one.split("=", 1) for one in more)}
-        video_to = audio_to = av.open(url, "w", format="whip", options=options)
-    else:
-        video_port, audio_port = arguments
-        video_to, audio_to = (
-            av.open(
-                f"rtp://127.0.0.1:{port}?pkt_size=1200", "w", format="rtp", options={"payload_type": pt, "ssrc": ssrc}
-            )
-            for port, pt, ssrc in ((video_port, "96", "42"), (audio_port, "111", "43"))
-        )
+    video_to, audio_to = open_rtp(video_port, 96, 42), open_rtp(audio_port, 111, 43)
     video, audio = add_video(video_to), add_audio(audio_to)
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
@@ -90,8 +83,8 @@ def main(kind: str, *arguments: str) -> None:
             sys.stdout.flush()
         if ended.wait(max(0.0, began + (number + 1) / FPS - time.monotonic())):
             break
-    for container in {id(one): one for one in (video_to, audio_to)}.values():
-        container.close()
+    video_to.close()
+    audio_to.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Encoders at the WHIP door, each as its users have it; Chromium sees what they send."""
+"""OBS at the WHIP door, as far as it is libdatachannel; Chromium sees what it sends."""
 
 import asyncio
 import json
@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.async_api import Browser
 
 from .conftest import Server
@@ -56,7 +55,7 @@ async def test_obs_publishes_and_says_goodbye(browser: Browser, server: Server) 
         made = await said(obs, "status")
         assert made["status"] == 201
         ports = [str(made["ports"]["video"]), str(made["ports"]["audio"])]
-        async with program(sys.executable, str(HERE / "encoder.py"), "rtp", *ports) as encoder:
+        async with program(sys.executable, str(HERE / "encoder.py"), *ports) as encoder:
             assert await line(encoder) == "sending"
             page = await door_page(browser, server)
             await watching(page, server, "obs")
@@ -69,18 +68,3 @@ async def test_obs_publishes_and_says_goodbye(browser: Browser, server: Server) 
             assert await said(obs, "deleted") == {"deleted": 200}
             await page.evaluate("() => d.until(() => v.events.length === 1, 'the end')")
             assert await finished(encoder) == 0
-
-
-@pytest.mark.parametrize("options", [[]], ids=["defaults"])
-async def test_ffmpeg_publishes_with_its_own_muxer(browser: Browser, server: Server, options: list[str]) -> None:
-    url, token = whip_url(server, "ffmpeg"), server.settings["publish_token"]
-    async with program(sys.executable, str(HERE / "encoder.py"), "whip", url, token, *options) as encoder:
-        assert await line(encoder) == "sending"
-        page = await door_page(browser, server)
-        await watching(page, server, "ffmpeg")
-        await page.evaluate("() => d.untilColour(v, 'green')")
-        await page.evaluate("() => d.untilMore(v, 'video', 20)")
-        await page.evaluate("() => d.untilMore(v, 'audio')")
-        await page.evaluate("() => d.listen(v, ['inactive'])")
-        assert await finished(encoder) == 0
-        await page.evaluate("() => d.until(() => v.events.length === 1, 'the end')")
