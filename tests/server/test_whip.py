@@ -7,12 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rostra.config import SignallingConfig
 from rostra.model.description import Direction, SessionDescription, Setup
+from rostra.model.ice import IceServer
 from rostra.model.media import CloseReason, CloseTransport, DtlsRole, TransportId
 from rostra.model.token import PublishToken, StreamPattern
 from rostra.protocol import sdp
 from rostra.server import resources
-from tests.server.harness import OFFERS, PUBLISH_OFFER, Server, running
+from tests.server.harness import OFFERS, PUBLISH_OFFER, Server, configured, running
 from tests.server.whip_client import FRAGMENT, ROLLED, SDP, fragment, patch, validation, whip
 
 RFC_OFFER = """\
@@ -507,6 +509,27 @@ async def test_a_server_without_room_says_when_to_try_again(server: Server) -> N
     server.engine.capacity = 0
     reply = await whip(server)
     assert (reply.status_code, reply.text, reply.headers["retry-after"]) == (503, "Server overloaded", "5")
+
+
+async def test_ice_servers_are_in_the_reply_when_there_are_any(tmp_path: Path) -> None:
+    """§4.6: STUN and TURN servers MAY be returned in the 201 by Link, and SHOULD NOT be in preflights."""
+    servers = (
+        IceServer("stun:stun.example.net"),
+        IceServer("turn:turn.example.net?transport=udp", "user", 'my"Password'),
+    )
+    async with running(tmp_path, configured(signalling=SignallingConfig(ice_servers=servers))) as server:
+        stun, turn = (await whip(server)).headers.get_list("link")
+        assert stun == '<stun:stun.example.net>; rel="ice-server"'
+        target, *attributes = turn.split("; ")
+        assert target == "<turn:turn.example.net?transport=udp>"
+        credentials = ['username="user"', 'credential="my\\"Password"', 'credential-type="password"']
+        assert attributes == ['rel="ice-server"', *credentials]
+        assert "link" not in (await server.client.options("/api/whip/demo")).headers
+        reply = await server.direct("publish", {"streamName": "demo"}, token=server.publish_token)
+        assert reply.json()["data"]["iceServers"] == [
+            {"urls": ["stun:stun.example.net"]},
+            {"urls": ["turn:turn.example.net?transport=udp"], "username": "user", "credential": 'my"Password'},
+        ]
 
 
 async def test_a_holder_of_a_token_makes_sessions_at_a_measured_rate(

@@ -4,6 +4,8 @@ import re
 from typing import Final
 from urllib.parse import quote
 
+from rostra.model.ice import IceServer
+
 _RESERVED: Final = ":/?#[]@!$&'()*+,;=%~"
 """Characters of a URI that mean themselves (RFC 3986 §2.2); ``<``, ``>``, quotes, blanks and controls are none."""
 _TEXT: Final = re.compile(r"[\x20-\x7e]*")
@@ -17,6 +19,14 @@ def link(target: str, rel: str, **attributes: str) -> str:
     """
     values = {"rel": rel, **{name.replace("_", "-"): value for name, value in attributes.items()}}
     return "; ".join((f"<{quote(target, safe=_RESERVED)}>", *(f"{name}={_quoted(values[name])}" for name in values)))
+
+
+def ice_server(server: IceServer) -> str:
+    """A STUN or TURN server (RFC 9725 §4.6)."""
+    if server.username is None or server.credential is None:
+        return link(server.url, "ice-server")
+    secrets = {"username": server.username, "credential": server.credential}
+    return link(server.url, "ice-server", **secrets, credential_type="password")
 
 
 def _quoted(value: str) -> str:

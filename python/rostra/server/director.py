@@ -55,7 +55,8 @@ async def _publish(context: Context, request: Request) -> bytes:
     grant = await admit_publisher(context, director.bearer(request.headers.get("authorization")), body.name)
     url, signed = _opened(context, request, grant)
     requires_auth = grant.subscribe_requires_auth
-    return director.encode_publish(url, signed, grant.stream, subscribe_requires_auth=requires_auth)
+    servers = context.config.signalling.ice_servers
+    return director.encode_publish(url, signed, grant.stream, servers, subscribe_requires_auth=requires_auth)
 
 
 async def _subscribe(context: Context, request: Request) -> bytes:
@@ -64,7 +65,8 @@ async def _subscribe(context: Context, request: Request) -> bytes:
     if value is None and body.account is None:
         raise director.ValidationFailed({"streamAccountId": ["Is needed without a token"]})
     grant = await admit_viewer(context, value, body.account, body.name)
-    return director.encode_subscribe(*_opened(context, request, grant), grant.stream)
+    servers = context.config.signalling.ice_servers
+    return director.encode_subscribe(*_opened(context, request, grant), grant.stream, servers)
 
 
 def _opened(context: Context, request: Request, grant: Grant) -> tuple[str, str]:

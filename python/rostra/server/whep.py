@@ -18,7 +18,7 @@ from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.refused import Unauthorized
 from rostra.protocol import sdp, sdpfrag, sse, whip, wishes
 from rostra.protocol.director import bearer
-from rostra.protocol.links import link
+from rostra.protocol.links import ice_server, link
 from rostra.server import doors
 from rostra.server.admission import Offline, admit_viewer
 from rostra.server.context import Context
@@ -116,6 +116,7 @@ async def _view(context: Context, resources: Resources, account: AccountId, name
     links = [
         link(f"{base}/{_SSE}", f"{_EXTENSION}server-sent-events", events=events),
         link(f"{base}/{_LAYER}", f"{_EXTENSION}layer"),
+        *(ice_server(one) for one in context.config.signalling.ice_servers),
     ]
     response = doors.created(resource, sdp.write(answer), links)
     context.hub.announce(opened.transport)

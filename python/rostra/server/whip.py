@@ -11,6 +11,7 @@ from starlette.routing import Route
 from rostra.model import offers
 from rostra.protocol import sdp, sdpfrag, whip
 from rostra.protocol.director import bearer
+from rostra.protocol.links import ice_server
 from rostra.server import doors
 from rostra.server.admission import admit_publisher
 from rostra.server.context import Context
@@ -84,7 +85,8 @@ async def _publish(context: Context, resources: Resources, name: str, request: R
     answer = offers.completed(opened.answer)
     resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
-    return doors.created(resource, sdp.write(answer), [])
+    links = [ice_server(one) for one in context.config.signalling.ice_servers]
+    return doors.created(resource, sdp.write(answer), links)
 
 
 def _now_s() -> float:
