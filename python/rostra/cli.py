@@ -23,6 +23,7 @@ from rostra.config import (
     SignallingConfig,
     check,
     parse_address,
+    parse_ice_server,
     parse_ip,
 )
 from rostra.media.native import NativeEngine
@@ -99,6 +100,10 @@ def dev(
     allow_offline_subscribe: Annotated[
         bool, typer.Option("--allow-offline-subscribe", help="Let viewers connect to a stream before it is published.")
     ] = False,
+    ice_server: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL[,USER,CREDENTIAL]", help="A STUN or TURN server for clients. Repeatable."),
+    ] = None,
     no_gso: Annotated[
         bool, typer.Option("--no-gso", help="Send without UDP segmentation offload, which costs more CPU.")
     ] = False,
@@ -127,7 +132,10 @@ def dev(
                     gso=not no_gso,
                     viewer_max_bps=viewer_max_bitrate,
                 ),
-                signalling=SignallingConfig(allow_offline_subscribe=allow_offline_subscribe),
+                signalling=SignallingConfig(
+                    allow_offline_subscribe=allow_offline_subscribe,
+                    ice_servers=tuple(map(parse_ice_server, ice_server or ())),
+                ),
                 rtmp=None if no_rtmp else RtmpConfig(parse_address(rtmp, "--rtmp"), rtmp_reencode),
             )
         )

@@ -1,11 +1,13 @@
 """One frozen tree of settings. Each part of the server gets its own section and nothing else."""
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from rostra.model.bandwidth import DEFAULT_MAX_BPS, MAX_BPS
+from rostra.model.ice import IceServer
 
 MIN_VIEWER_MAX_BPS: Final = 30_000
 """Less does not carry a voice."""
@@ -66,12 +68,14 @@ class SignallingConfig:
 
     ``allow_offline_subscribe``: viewers may wait for a stream that nobody publishes yet. ``token_lifetime_s``: of the
     JWT between director and socket; it need only cover opening the socket. ``token_grace_s``: how long after its end
-    it is still taken, for clients that cache it.
+    it is still taken, for clients that cache it. ``ice_servers``: what clients are told to reach us by, when the media
+    port alone is not enough.
     """
 
     allow_offline_subscribe: bool = False
     token_lifetime_s: int = 60
     token_grace_s: int = 0
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,23 @@ def parse_ip(text: str, option: str) -> str:
         return str(ip_address(text))
     except ValueError:
         raise ConfigError(f"{option} wants an IP address, like 127.0.0.1 or 0.0.0.0, and got {text!r}") from None
+
+
+_ICE_URL: Final = re.compile(r"(?:stuns?|turns?):[A-Za-z0-9.\[\]:_-]{1,255}(?:\?transport=(?:udp|tcp))?")
+_ICE_SECRET: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def parse_ice_server(text: str) -> IceServer:
+    """``stun:host:port``, or ``turn:host:port?transport=udp,USER,CREDENTIAL``.
+
+    Raises:
+        ConfigError: not of that form.
+    """
+    url, *secrets = text.split(",", 2)
+    needs = 2 if url.startswith("turn") else 0
+    if not _ICE_URL.fullmatch(url) or len(secrets) != needs or not all(map(_ICE_SECRET.fullmatch, secrets)):
+        raise ConfigError(f"--ice-server wants stun:HOST:PORT or turn:HOST:PORT,USER,CREDENTIAL, and got {url!r}")
+    return IceServer(url, *secrets)
 
 
 def check(config: Config) -> Config:

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -57,12 +57,18 @@ class Server:
         return self.settings["http"]
 
 
-def start_server(data: Path, *options: str) -> Server:
-    """Start ``rostra dev`` on free ports and wait until it says that it is ready."""
+def start_server(data: Path, *options: str, before: Sequence[str] = ()) -> Server:
+    """Start ``rostra dev`` on free ports and wait until it says that it is ready. ``before`` stands in front of the command."""
     ready = data / "dev.json"
     ready.unlink(missing_ok=True)
-    command = [str(Path(sys.executable).with_name("rostra")), "dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0"]
-    command += ["--rtmp", "127.0.0.1:0"]
+    command = [
+        *before,
+        str(Path(sys.executable).with_name("rostra")),
+        "dev",
+        *("--http", "127.0.0.1:0"),
+        *("--media", "127.0.0.1:0"),
+        *("--rtmp", "127.0.0.1:0"),
+    ]
     with (data / "server.log").open("ab") as log:
         process = Popen([*command, "--data", str(data), *options], stdout=log, stderr=log, env={**os.environ})
     return Server(process, {**asyncio.run(_ready(process, ready)), "log": str(data / "server.log")})

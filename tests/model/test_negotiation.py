@@ -232,6 +232,32 @@ def test_we_are_the_dtls_server_unless_the_peer_wants_to_be(
     assert answer.spec.dtls_role is role
 
 
+def test_a_role_that_nobody_names_is_the_active_one() -> None:
+    """RFC 4145 §4.1: an offer without a=setup means active, so that the answer is passive."""
+    assert publish(offering(video(), audio(), setup=None), Codec.VP8).spec.dtls_role is DtlsRole.PASSIVE
+
+
+def test_the_role_and_the_fingerprints_are_those_of_the_first_line_of_the_bundle() -> None:
+    """RFC 8843 §7.1.3: there is one transport, and its attributes are those of one line."""
+    first, other = Fingerprint("sha-256", b"\1" * 32), Fingerprint("sha-256", b"\2" * 32)
+    lines = (
+        video(setup=Setup.ACTPASS, fingerprints=(other,)),
+        audio(setup=Setup.PASSIVE, fingerprints=(first, FINGERPRINT)),
+    )
+    answer = publish(offering(*lines, groups=(Group("BUNDLE", (Mid("1"), Mid("0"))),)), Codec.VP8)
+    assert answer.spec.fingerprints == (first, FINGERPRINT)
+    assert answer.spec.dtls_role is DtlsRole.ACTIVE
+    assert [media.setup for media in answer.description.media] == [Setup.ACTIVE, Setup.ACTIVE]
+
+
+def test_fingerprints_of_a_line_replace_those_of_the_session() -> None:
+    """RFC 8122 §5. So a line that names none but weak ones has none, whatever the session says."""
+    weak = Fingerprint("sha-1", bytes(20))
+    assert refusal(lambda: publish(offering(video(fingerprints=(weak,))), Codec.VP8)) == "weak_fingerprint"
+    strong = (Fingerprint("sha-512", bytes(64)), Fingerprint("sha-384", bytes(48)))
+    assert publish(offering(video(fingerprints=(weak, *strong))), Codec.VP8).spec.fingerprints == strong
+
+
 def test_holdconn_is_refused() -> None:
     assert refusal(lambda: publish(offering(video(), setup=Setup.HOLDCONN), Codec.VP8)) == "bad_setup"
 

@@ -97,6 +97,9 @@ async def test_what_a_person_can_mend_is_said_in_one_line(tmp_path: Path) -> Non
             ("dev", *data, "--media", "localhost:70000"),
             ("dev", *data, "--media", "example.org:8081"),
             ("dev", *data, *ANYWHERE, "--public-address", "example.org"),
+            ("dev", *data, *ANYWHERE, "--ice-server", "turn:example.org"),
+            ("dev", *data, *ANYWHERE, "--ice-server", "https://example.org"),
+            ("dev", *data, *ANYWHERE, "--ice-server", "stun:a>,<b"),
             ("dev", *data, *ANYWHERE, "--tls-cert", str(file)),
             ("dev", *data, *ANYWHERE, "--tls-cert", str(file), "--tls-key", str(file)),
             ("dev", *data, *ANYWHERE, "--log-level", "loud"),
@@ -125,6 +128,7 @@ async def test_the_version_and_help_are_said() -> None:
         "--public-address",
         "--tls-cert",
         "--viewer-max-bitrate",
+        "--ice-server",
         "--log-level",
     ):
         assert option in out

@@ -1,10 +1,12 @@
 """The director's requests and replies (docs/protocol/director.md): JSON to typed values and back."""
 
 import re
+from collections.abc import Iterable
 from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from rostra.model.ice import IceServer
 from rostra.model.ids import AccountId, StreamKey, StreamName, is_name
 from rostra.model.refused import InvalidToken, Refused, Unauthorized
 
@@ -83,8 +85,10 @@ def bearer(header: str | None) -> str | None:
     return value.strip() or None
 
 
-class _IceServer(msgspec.Struct, frozen=True):
+class _IceServer(msgspec.Struct, frozen=True, omit_defaults=True):
     urls: list[str]
+    username: str | None = None
+    credential: str | None = None
 
 
 class _Data(msgspec.Struct, frozen=True, rename="camel"):
@@ -116,14 +120,22 @@ _SUBSCRIBE: Final = msgspec.json.Decoder(SubscribeRequest)
 _encoder = msgspec.json.Encoder()
 
 
-def encode_publish(url: str, token: str, stream: StreamKey, *, subscribe_requires_auth: bool) -> bytes:
-    """The reply to a publisher. ``iceServers`` stays empty: peers reach the media port without help."""
-    return _encoder.encode(_Success(_Data([url], url, token, [], stream.account, subscribe_requires_auth)))
+def encode_publish(
+    url: str, token: str, stream: StreamKey, ice_servers: Iterable[IceServer] = (), *, subscribe_requires_auth: bool
+) -> bytes:
+    """The reply to a publisher. Most have no ``iceServers``: peers reach the media port without help."""
+    data = _Data([url], url, token, _listed(ice_servers), stream.account, subscribe_requires_auth)
+    return _encoder.encode(_Success(data))
 
 
-def encode_subscribe(url: str, token: str, stream: StreamKey) -> bytes:
+def encode_subscribe(url: str, token: str, stream: StreamKey, ice_servers: Iterable[IceServer] = ()) -> bytes:
     """The reply to a viewer."""
-    return _encoder.encode(_Success(_Data([url], url, token, [], stream.account)))
+    return _encoder.encode(_Success(_Data([url], url, token, _listed(ice_servers), stream.account)))
+
+
+def _listed(servers: Iterable[IceServer]) -> list[_IceServer]:
+    """Some clients read lists of URLs only."""
+    return [_IceServer([one.url], one.username, one.credential) for one in servers]
 
 
 def encode_fail(message: str, *, stream: StreamKey | None = None, errors: dict[str, list[str]] | None = None) -> bytes:

@@ -84,8 +84,10 @@ impl ShardCore {
                     Some(_) => {}
                 }
             }
-            let ufrag = transport.webrtc().map(|peer| self.by_ufrag.get(&peer.local_ufrag));
-            if self.by_id.get(&transport.id) != Some(&index) || ufrag.is_some_and(|leads| leads != Some(&index)) {
+            let misled = transport
+                .webrtc()
+                .is_some_and(|peer| peer.ice.local_ufrags().any(|ufrag| self.by_ufrag.get(ufrag) != Some(&index)));
+            if self.by_id.get(&transport.id) != Some(&index) || misled {
                 problems.push(format!("{:?} is not found by its names", transport.id));
             }
         }
