@@ -10,10 +10,11 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from rostra.media.engine import Engine
+from rostra.media.engine import Engine, Overloaded
 from rostra.model.media import (
     CloseReason,
     CloseTransport,
@@ -198,6 +199,20 @@ def test_who_hangs_up_is_closed_once_all_it_sent_was_taken(engine: Engine, link:
     assert wait_until(engine, TransportClosed)[-1] == TransportClosed(FEED, CloseReason.PEER_CLOSED)
     stats = totals(engine, 80)
     assert (stats.rtp_in, stats.transports) == (80, 0)
+
+
+def test_a_queue_without_room_keeps_no_duplicate(link: Link) -> None:
+    from rostra.media.native import NativeEngine
+
+    engine = NativeEngine("127.0.0.1", 0, command_capacity=1)
+    feeds = [OpenLocalFeed(TransportId(number), spec(VP8), link[0].fileno()) for number in (1, 2)]
+    try:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        with pytest.raises(Overloaded):
+            engine.submit(*feeds)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    finally:
+        engine.close()
 
 
 def test_an_end_that_was_ordered_is_told_to_the_process_that_feeds(engine: Engine, link: Link) -> None:

@@ -1,4 +1,6 @@
+use std::io::Read;
 use std::net::UdpSocket;
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
@@ -107,6 +109,12 @@ fn a_feed_that_ended_is_not_heard_of_again_while_others_hold_its_socket() {
         .unwrap();
     theirs.send(b"frame").unwrap();
     feeds.end(TransportId(1));
+    theirs.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    assert_eq!(
+        (&theirs).read(&mut [0; 8]).unwrap(),
+        0,
+        "told to the other end all the same"
+    );
     let (others, link) = pair(Type::SEQPACKET);
     feeds
         .add(TransportId(2), LocalLink::duplicate(others.as_raw_fd()).unwrap())
