@@ -85,4 +85,12 @@ reasons! {
     FeedbackUnknownSsrc => "feedback_unknown_ssrc",
     /// A STUN reply or handshake datagram that found the shard's queue of replies full.
     RateLimited => "rate_limited",
+    /// A frame for a TCP connection that takes no more.
+    TcpFull => "tcp_full",
+    /// A TCP connection beyond what all, or one address, may have; or one without a name that gave way to a newer one.
+    TcpRefused => "tcp_refused",
+    /// A TCP connection that began with something else than ICE checks.
+    TcpNotStun => "tcp_not_stun",
+    /// A TCP connection on which nobody authenticated in time.
+    TcpNameless => "tcp_nameless",
 }

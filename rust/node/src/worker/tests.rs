@@ -1,13 +1,18 @@
 //! The loop with a core that answers every datagram with the same bytes, and breaks on demand.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::thread::JoinHandle;
 
 use rostra_sfu::choice::BandwidthSpec;
 use rostra_sfu::command::{DtlsRole, RefusalCode, TransportSpec};
-use rostra_sfu::outbox::Path;
+use rostra_sfu::outbox::Via;
+use rostra_sfu::transport::framing;
 
 use super::*;
+
+/// What names a connection; it has the first byte of STUN.
+const NAME: &[u8] = b"\x00\x01name";
 
 #[derive(Default)]
 struct Echo {
@@ -17,6 +22,9 @@ struct Echo {
     stats: Stats,
     alarm: Option<Time>,
     last: Option<Path>,
+    /// Paths that said their name.
+    named: HashSet<Path>,
+    abandoned: Vec<ConnectionId>,
 }
 
 impl Core for Echo {
@@ -39,6 +47,11 @@ impl Core for Echo {
                 if let Some(path) = self.last {
                     self.waiting.push_back((path, b"bye".to_vec()));
                 }
+                for path in self.named.drain() {
+                    if let Via::Tcp(connection) = path.via {
+                        self.abandoned.push(connection);
+                    }
+                }
             }
             other => panic!("not part of these tests: {other:?}"),
         }
@@ -48,10 +61,12 @@ impl Core for Echo {
         let path = Path {
             local: datagram.to,
             remote: datagram.from,
+            via: datagram.via,
         };
         self.stats.packets_in += 1;
         self.last = Some(path);
         match &*datagram.bytes {
+            NAME => drop(self.named.insert(path)),
             b"panic" => panic!("as ordered by the test"),
             b"who" => {
                 let open = format!("{:?}", self.open.iter().map(|id| id.0).collect::<Vec<_>>());
@@ -91,6 +106,20 @@ impl Core for Echo {
     fn stats(&self) -> Stats {
         self.stats.clone()
     }
+
+    fn is_known(&self, path: &Path) -> bool {
+        self.named.contains(path)
+    }
+
+    fn hang_up(&mut self, _now: Time, path: &Path) {
+        self.named.remove(path);
+        let transport = TransportId(u64::from(path.remote.port()));
+        self.events.push(Event::TransportStalled { transport });
+    }
+
+    fn take_abandoned(&mut self, into: &mut Vec<ConnectionId>) {
+        into.append(&mut self.abandoned);
+    }
 }
 
 struct Rig {
@@ -105,11 +134,15 @@ impl Rig {
     fn new() -> Self {
         let port = UdpPort::open("127.0.0.1:0".parse().unwrap(), true, false).unwrap();
         let address = port.local_addr();
+        let ports = Ports {
+            udp: port,
+            tcp: Some(TcpPort::open(address).unwrap()),
+        };
         let inbox = Arc::new(Inbox::new(100).unwrap());
         let log = Arc::new(EventLog::new(1).unwrap());
         let (for_inbox, for_log) = (Arc::clone(&inbox), Arc::clone(&log));
         let thread = std::thread::spawn(move || {
-            Worker::new(0, Instant::now(), port, for_inbox, for_log, Echo::default).run();
+            Worker::new(0, Instant::now(), ports, for_inbox, for_log, Echo::default).run();
         });
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -155,6 +188,37 @@ impl Drop for Rig {
         if self.thread.is_some() {
             self.close();
         }
+    }
+}
+
+/// A client with a name.
+struct Framed(TcpStream);
+
+impl Framed {
+    fn new(rig: &Rig) -> Self {
+        let stream = TcpStream::connect(rig.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut framed = Self(stream);
+        framed.say(NAME);
+        framed
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        let mut frame = Vec::new();
+        assert!(framing::write(&mut frame, bytes));
+        self.0.write_all(&frame).unwrap();
+    }
+
+    fn hear(&mut self) -> String {
+        let mut header = [0; 2];
+        self.0.read_exact(&mut header).unwrap();
+        let mut bytes = vec![0; usize::from(u16::from_be_bytes(header))];
+        self.0.read_exact(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn is_closed(&mut self) -> bool {
+        matches!(self.0.read(&mut [0; 100]), Ok(0))
     }
 }
 
@@ -270,4 +334,72 @@ fn closing_ends_every_transport_and_sends_what_that_makes() {
     };
     assert_eq!(rig.events(1), [closed]);
     assert_eq!(rig.hear(), "bye");
+}
+
+#[test]
+fn connections_are_served_beside_datagrams() {
+    let rig = Rig::new();
+    let mut clients = [Framed::new(&rig), Framed::new(&rig)];
+    for i in 0..100 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.say(format!("{number}-{i}").as_bytes());
+        }
+        rig.say(&i.to_string());
+        assert_eq!(rig.hear(), i.to_string());
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        for i in 0..100 {
+            assert_eq!(client.hear(), format!("{number}-{i}"));
+        }
+    }
+}
+
+#[test]
+fn an_order_is_obeyed_before_a_frame_that_was_sent_after_it() {
+    let rig = Rig::new();
+    let mut client = Framed::new(&rig);
+    for i in 1..=50 {
+        rig.inbox.submit(vec![open(i)]).unwrap();
+        client.say(b"who");
+        assert_eq!(client.hear(), format!("{:?}", (1..=i).collect::<Vec<_>>()));
+    }
+}
+
+#[test]
+fn the_core_is_told_when_a_connection_ends() {
+    let rig = Rig::new();
+    let mut client = Framed::new(&rig);
+    client.say(b"hello");
+    assert_eq!(client.hear(), "hello");
+    let transport = TransportId(u64::from(client.0.local_addr().unwrap().port()));
+    drop(client);
+    assert_eq!(rig.events(1), [Event::TransportStalled { transport }]);
+}
+
+#[test]
+fn a_connection_of_a_closed_transport_hears_goodbye_and_ends() {
+    let rig = Rig::new();
+    rig.inbox.submit(vec![open(1)]).unwrap();
+    let mut client = Framed::new(&rig);
+    client.say(b"hello");
+    assert_eq!(client.hear(), "hello");
+    let transport = TransportId(1);
+    rig.inbox.submit(vec![Command::CloseTransport { transport }]).unwrap();
+    assert_eq!(client.hear(), "bye");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_panic_ends_every_connection_that_had_a_name() {
+    let rig = Rig::new();
+    let mut clients = [Framed::new(&rig), Framed::new(&rig)];
+    for client in &mut clients {
+        client.say(b"hello");
+        assert_eq!(client.hear(), "hello");
+    }
+    rig.say("panic");
+    assert!(clients.iter_mut().all(Framed::is_closed));
+    let mut fresh = Framed::new(&rig);
+    fresh.say(b"who");
+    assert_eq!(fresh.hear(), "[]");
 }

@@ -171,7 +171,7 @@ impl ShardCore {
         self.by_ufrag.remove(&transport.local_ufrag);
         for path in &transport.paths {
             if self.by_path.get(path) == Some(&index) {
-                self.by_path.remove(path);
+                self.abandon(path);
             }
         }
         for (slot, key) in transport.sender.bound() {

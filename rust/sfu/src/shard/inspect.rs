@@ -39,6 +39,7 @@ impl ShardCore {
         };
         Some(TransportReport {
             age_us: now.micros_since(transport.opened),
+            via: transport.ice.media_path().map(|path| path.via.code()),
             ice_us: since(transport.handshaking),
             dtls_us: since(connected),
             first_packet_us: since(packet),

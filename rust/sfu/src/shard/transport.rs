@@ -148,6 +148,10 @@ impl Transport {
         } else {
             self.alive() + CONSENT
         };
+        // Nothing can leave: what would like to waits for the next check.
+        if self.handshaking.is_some() && self.ice.media_path().is_none() {
+            return self.dtls_timeout.map_or(liveness, |at| at.min(liveness));
+        }
         [
             self.dtls_timeout,
             self.receiver.next_timeout(),

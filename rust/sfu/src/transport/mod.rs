@@ -3,6 +3,7 @@
 pub mod certificate;
 pub mod classify;
 pub mod dtls;
+pub mod framing;
 pub mod ice;
 pub mod srtp;
 pub mod stun;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{CloseReason, Command, Event, Fingerprint, Hash, RefusalCode};
 use rostra_sfu::ids::{Mid, TrackId, TransportId};
-use rostra_sfu::outbox::Outbox;
+use rostra_sfu::outbox::{Outbox, Via};
 use rostra_sfu::reason::DropReason;
 use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
 use rostra_sfu::time::Time;
@@ -129,6 +129,7 @@ impl Bench {
             Datagram {
                 from,
                 to: self.server,
+                via: Via::Udp,
                 bytes: &mut bytes,
             },
         );
