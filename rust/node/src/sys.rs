@@ -153,6 +153,19 @@ pub(crate) fn set_option<T: Copy>(fd: RawFd, level: i32, name: i32, value: T) ->
     }
 }
 
+/// How many descriptors the process may have (RLIMIT_NOFILE).
+pub(crate) fn descriptors() -> usize {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel writes one rlimit, which outlives the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return 1024;
+    }
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
 /// Datagrams that the kernel dropped because the receive buffer of the socket was full (SO_MEMINFO, SK_MEMINFO_DROPS).
 pub(crate) fn receive_overflow(fd: RawFd) -> u64 {
     const DROPS: usize = 8;

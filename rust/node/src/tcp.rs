@@ -30,7 +30,7 @@ use rostra_sfu::transport::framing::{self, Deframer, Framed};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::socket::DATAGRAM;
-use crate::sys::{Epoll, Ready, set_option};
+use crate::sys::{Epoll, Ready, descriptors, set_option};
 use backlog::Backlog;
 use door::{Door, MAX_CONNECTIONS, Verdict};
 
@@ -124,7 +124,7 @@ impl TcpPort {
             connections: Vec::new(),
             free: Vec::new(),
             live: 0,
-            door: Door::default(),
+            door: Door::new(descriptors()),
             lingering: VecDeque::new(),
             accept_at: None,
             ready: Vec::with_capacity(Epoll::BATCH),

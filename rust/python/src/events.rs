@@ -133,7 +133,7 @@ fn inspected<'py>(py: Python<'py>, report: &TransportReport) -> PyResult<Bound<'
             (spell(one.mid), one.track.0, one.shown.map(shown), waiting)
         })
         .collect();
-    (*via, times, line, PyTuple::new(py, tracks)?, PyTuple::new(py, slots)?).into_pyobject(py)
+    (times, line, PyTuple::new(py, tracks)?, PyTuple::new(py, slots)?, *via).into_pyobject(py)
 }
 
 /// As in signalling and in `rostra.model.media`.

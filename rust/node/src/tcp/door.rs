@@ -22,13 +22,23 @@ pub(super) const MAX_STRANGERS_OF_ADDRESS: usize = 128;
 /// A stranger's time. Clients check at once when they are connected.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Door {
+    limits: Limits,
     by_address: HashMap<IpAddr, Count>,
     all: usize,
     /// In the order of arrival. Those that are strangers no more are left in until they come up.
     strangers: VecDeque<Stranger>,
     count: usize,
+}
+
+/// How many there may be.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    all: usize,
+    of_address: usize,
+    strangers: usize,
+    strangers_of_address: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,20 +64,40 @@ pub(super) enum Verdict {
 }
 
 impl Door {
+    /// For a process that may have so many descriptors: the larger part of them is for others, and strangers cannot take much of ours.
+    pub(super) fn new(descriptors: usize) -> Self {
+        let all = MAX_CONNECTIONS.min(descriptors / 2);
+        let strangers = MAX_STRANGERS.min(all / 4);
+        Self {
+            limits: Limits {
+                all,
+                of_address: MAX_OF_ADDRESS.min(all / 2),
+                strangers,
+                strangers_of_address: MAX_STRANGERS_OF_ADDRESS.min(strangers / 2),
+            },
+            by_address: HashMap::new(),
+            all: 0,
+            strangers: VecDeque::new(),
+            count: 0,
+        }
+    }
+
     /// Somebody from `address` connects. Nothing changes by asking. `is_stranger` tells who still is one.
     pub(super) fn knock(&self, address: IpAddr, is_stranger: impl Fn(ConnectionId) -> bool) -> Verdict {
         let address = block(address);
         let count = self.by_address.get(&address).copied().unwrap_or_default();
         let mut those = self.strangers.iter().filter(|one| is_stranger(one.id));
-        let loser = if count.strangers >= MAX_STRANGERS_OF_ADDRESS {
+        let loser = if count.strangers >= self.limits.strangers_of_address {
             those.find(|one| one.address == address)
-        } else if self.count >= MAX_STRANGERS {
+        } else if self.count >= self.limits.strangers {
             those.next()
         } else {
             None
         };
         let leaves = |of: IpAddr| usize::from(loser.is_some_and(|one| one.address == of));
-        if count.all >= MAX_OF_ADDRESS + leaves(address) || self.all >= MAX_CONNECTIONS + usize::from(loser.is_some()) {
+        if count.all >= self.limits.of_address + leaves(address)
+            || self.all >= self.limits.all + usize::from(loser.is_some())
+        {
             return Verdict::Refused;
         }
         Verdict::In(loser.map(|one| one.id))
@@ -169,7 +199,7 @@ mod tests {
 
     #[test]
     fn one_stranger_too_many_pushes_out_the_oldest_of_its_own_address() {
-        let mut door = Door::default();
+        let mut door = Door::new(1 << 20);
         door.enter(Time(0), ip(7), ConnectionId(999), |_| true);
         fill(&mut door, |_| ip(1), 0..MAX_STRANGERS_OF_ADDRESS as u32);
         assert_eq!(door.knock(ip(1), |_| true), Verdict::In(Some(ConnectionId(0))));
@@ -183,14 +213,14 @@ mod tests {
 
     #[test]
     fn too_many_strangers_in_all_push_out_the_oldest() {
-        let mut door = Door::default();
+        let mut door = Door::new(1 << 20);
         fill(&mut door, ip, 0..MAX_STRANGERS as u32);
         assert_eq!(door.knock(ip(5000), |_| true), Verdict::In(Some(ConnectionId(0))));
     }
 
     #[test]
     fn an_address_and_the_world_have_no_more_than_their_share() {
-        let mut door = Door::default();
+        let mut door = Door::new(1 << 20);
         for id in 0..MAX_OF_ADDRESS as u32 {
             door.enter(Time(0), ip(1), ConnectionId(id), |_| false);
             door.named(ip(1));
@@ -207,8 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn most_descriptors_are_left_to_others_where_there_are_few() {
+        let mut door = Door::new(1024);
+        for id in 0..512 {
+            assert_ne!(door.knock(ip(id), |_| false), Verdict::Refused, "{id}");
+            door.enter(Time(0), ip(id), ConnectionId(id), |_| false);
+            door.named(ip(id));
+        }
+        assert_eq!(door.knock(ip(512), |_| false), Verdict::Refused);
+        let mut door = Door::new(1024);
+        fill(&mut door, ip, 0..128);
+        assert_eq!(door.knock(ip(5000), |_| true), Verdict::In(Some(ConnectionId(0))));
+    }
+
+    #[test]
     fn addresses_of_one_ipv6_network_are_one() {
-        let mut door = Door::default();
+        let mut door = Door::new(1 << 20);
         let of = |id: u32| format!("2001:db8::{id:x}").parse().unwrap();
         fill(&mut door, of, 0..MAX_STRANGERS_OF_ADDRESS as u32);
         assert_eq!(door.knock(of(9999), |_| true), Verdict::In(Some(ConnectionId(0))));
@@ -218,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_strangers_time_is_up_after_its_patience_and_not_before() {
-        let mut door = Door::default();
+        let mut door = Door::new(1 << 20);
         fill(&mut door, ip, 0..2);
         assert_eq!(door.next_timeout(), Some(Time(0) + PATIENCE));
         assert_eq!(door.overdue(Time(0)), None);
@@ -230,7 +274,7 @@ mod tests {
 
     #[test]
     fn who_connects_and_goes_leaves_nothing_behind() {
-        let mut door = Door::default();
+        let mut door = Door::new(1 << 20);
         for id in 0..100_000 {
             door.enter(Time(0), ip(id % 5000), ConnectionId(id), |_| false);
             door.left(ip(id % 5000), true);

@@ -19,8 +19,10 @@ struct Rig {
 
 impl Rig {
     fn new(address: &str) -> Self {
+        let mut port = TcpPort::open(address.parse().unwrap()).unwrap();
+        port.door = Door::new(1 << 20);
         Self {
-            port: TcpPort::open(address.parse().unwrap()).unwrap(),
+            port,
             now: Time(1),
             named: HashSet::new(),
             heard: Vec::new(),

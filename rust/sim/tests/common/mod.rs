@@ -10,6 +10,7 @@ pub mod studio;
 pub mod stun;
 pub mod witness;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -62,8 +63,10 @@ pub struct Bench {
     pub server: SocketAddr,
     /// How clients shake hands.
     pub client: DtlsConfig,
+    /// What carries the datagrams of an address from now on, both ways; UDP where nothing is said.
+    pub carriers: HashMap<SocketAddr, Via>,
     outbox: Outbox,
-    wire: Vec<(SocketAddr, Vec<u8>)>,
+    wire: Vec<(SocketAddr, Via, Vec<u8>)>,
 }
 
 impl Bench {
@@ -81,6 +84,7 @@ impl Bench {
             events: Vec::new(),
             server: SocketAddr::from(SERVER),
             client: config(client),
+            carriers: HashMap::new(),
             outbox: Outbox::default(),
             wire: Vec::new(),
         }
@@ -124,12 +128,13 @@ impl Bench {
     /// A datagram from anywhere.
     pub fn raw(&mut self, from: SocketAddr, bytes: &[u8]) {
         let mut bytes = bytes.to_vec();
+        let via = self.carrier(from);
         self.shard.datagram(
             self.now,
             Datagram {
                 from,
                 to: self.server,
-                via: Via::Udp,
+                via,
                 bytes: &mut bytes,
             },
         );
@@ -150,7 +155,7 @@ impl Bench {
             self.wire.extend(
                 self.outbox
                     .datagrams()
-                    .map(|(path, bytes)| (path.remote, bytes.to_vec())),
+                    .map(|(path, bytes)| (path.remote, path.via, bytes.to_vec())),
             );
             if !more {
                 break;
@@ -183,11 +188,16 @@ impl Bench {
         self.transmit();
     }
 
-    /// What was sent to an address since it was asked last.
+    fn carrier(&self, address: SocketAddr) -> Via {
+        self.carriers.get(&address).copied().unwrap_or(Via::Udp)
+    }
+
+    /// What was sent to an address, by what carries it, since it was asked last.
     pub fn take(&mut self, address: SocketAddr) -> Vec<Vec<u8>> {
+        let via = self.carrier(address);
         let mut taken = Vec::new();
-        self.wire.retain_mut(|(to, bytes)| {
-            if *to == address {
+        self.wire.retain_mut(|(to, by, bytes)| {
+            if *to == address && *by == via {
                 taken.push(std::mem::take(bytes));
                 return false;
             }
