@@ -24,7 +24,8 @@ class Engine:
     ) -> Self:
         """Bind the sockets and start the media threads.
 
-        ``host`` is an IP literal; port 0 lets the system choose. ``tcp``: listen for TCP on the same number. A public address is ``ip`` or ``ip:port``.
+        ``host`` is an IP literal; port 0 lets the system choose. A public address is ``ip`` or ``ip:port``. ``tcp``:
+        listen for TCP on the same number.
 
         Raises:
             ValueError: an address that does not parse, or a number of shards other than 1.

@@ -58,7 +58,7 @@ def dev(
         str,
         typer.Option(
             metavar="HOST:PORT",
-            help="The one port of all media, UDP, and TCP of the same number for those whose networks let no UDP through. "
+            help="The one port of all media: UDP, and TCP for those whose networks let no UDP through. "
             "0.0.0.0:8081 lets other machines in.",
         ),
     ] = "127.0.0.1:8081",

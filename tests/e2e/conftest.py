@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -57,13 +57,13 @@ class Server:
         return self.settings["http"]
 
 
-def start_server(data: Path, *options: str) -> Server:
-    """Start ``rostra dev`` on free ports and wait until it says that it is ready."""
+def start_server(data: Path, *options: str, within: Sequence[str] = ()) -> Server:
+    """Start ``rostra dev`` on free ports and wait until it says that it is ready. ``within``: a command that runs it."""
     ready = data / "dev.json"
     ready.unlink(missing_ok=True)
     command = [str(Path(sys.executable).with_name("rostra")), "dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0"]
     with (data / "server.log").open("ab") as log:
-        process = Popen([*command, "--data", str(data), *options], stdout=log, stderr=log, env={**os.environ})
+        process = Popen([*within, *command, "--data", str(data), *options], stdout=log, stderr=log, env={**os.environ})
     return Server(process, asyncio.run(_ready(process, ready)))
 
 
