@@ -20,10 +20,12 @@ class Engine:
         gso: bool,
         shards: int,
         command_capacity: int = 65_536,
+        tcp: bool = True,
     ) -> Self:
         """Bind the sockets and start the media threads.
 
-        ``host`` is an IP literal; port 0 lets the system choose. A public address is ``ip`` or ``ip:port``.
+        ``host`` is an IP literal; port 0 lets the system choose. A public address is ``ip`` or ``ip:port``. ``tcp``:
+        listen for TCP on the same number.
 
         Raises:
             ValueError: an address that does not parse, or a number of shards other than 1.

@@ -67,7 +67,11 @@ def dev(
     ] = "127.0.0.1:8080",
     media: Annotated[
         str,
-        typer.Option(metavar="HOST:PORT", help="The one UDP port of all media. 0.0.0.0:8081 lets other machines in."),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The one port of all media: UDP, and TCP for those whose networks let no UDP through. "
+            "0.0.0.0:8081 lets other machines in.",
+        ),
     ] = "127.0.0.1:8081",
     rtmp: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="The TCP port of RTMP encoders, such as OBS and ffmpeg.")
@@ -107,6 +111,9 @@ def dev(
     no_gso: Annotated[
         bool, typer.Option("--no-gso", help="Send without UDP segmentation offload, which costs more CPU.")
     ] = False,
+    no_media_tcp: Annotated[
+        bool, typer.Option("--no-media-tcp", help="Media by UDP alone: the media port is not listened on for TCP.")
+    ] = False,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run a server with tokens of its own, and a page to try it."""
@@ -128,6 +135,7 @@ def dev(
                 media=MediaConfig(
                     host=listen.host,
                     port=listen.port,
+                    tcp=not no_media_tcp,
                     public_addresses=tuple(parse_ip(one, "--public-address") for one in public_address or ()),
                     gso=not no_gso,
                     viewer_max_bps=viewer_max_bitrate,
@@ -173,6 +181,7 @@ async def _dev(config: Config) -> None:
                 public_addresses=config.media.public_addresses,
                 gso=config.media.gso,
                 shards=config.media.shards,
+                tcp=config.media.tcp,
             )
         except OSError as error:
             raise ConfigError(f"--media: {(error.strerror or str(error)).partition(' (os error')[0]}") from None
@@ -218,7 +227,8 @@ def _announce(
         )
         out.print()
         out.print(f"  [bold]Rostra {__version__}[/]  publish and watch at [bold cyan]{ready.http}/[/]", soft_wrap=True)
-        out.print(f"  media   {ready.media} (UDP)", soft_wrap=True)
+        ways = "UDP and TCP" if config.media.tcp else "UDP"
+        out.print(f"  media   {ready.media} ({ways})", soft_wrap=True)
         if ready.rtmp is not None:
             out.print(f"  rtmp    rtmp://{ready.rtmp}/v2/pub (TCP)", soft_wrap=True)
         out.print(f"  tokens  {path}", soft_wrap=True)

@@ -48,7 +48,8 @@ class HttpConfig:
 
 @dataclass(frozen=True, slots=True)
 class MediaConfig:
-    """The one media port, UDP. ``public_addresses``: for candidates of a server behind NAT, IP literals.
+    """The one media port, UDP, and TCP on the same number unless ``tcp`` says no. ``public_addresses``: for candidates
+    of a server behind NAT, IP literals.
 
     ``gso``: UDP segmentation offload. ``shards``: media threads. ``viewer_max_bps``: what all media of one viewer may
     take; its main picture may exceed it.
@@ -56,6 +57,7 @@ class MediaConfig:
 
     host: str = "127.0.0.1"
     port: int = 8081
+    tcp: bool = True
     public_addresses: tuple[str, ...] = ()
     gso: bool = True
     shards: int = 1

@@ -29,6 +29,7 @@ def examine(http: Address, media: Address) -> list[Finding]:
     return [
         _port("HTTP port", http, socket.SOCK_STREAM),
         _port("media port", media, socket.SOCK_DGRAM),
+        _port("media port", media, socket.SOCK_STREAM),
         _reach(media),
         _segmentation(),
         _receive_buffer(),
@@ -55,9 +56,14 @@ def _reach(media: Address) -> Finding:
         text = "only browsers on this machine reach it; --media 0.0.0.0:8081 lets others in"
         return Finding("media address", None, f"{media.host} is loopback: {text}")
     if media.host in {"0.0.0.0", "::"}:  # noqa: S104 — compared, not bound
-        port = f"UDP port {media.port} must be open in the firewall"
+        port = _open(media)
         return Finding("media address", True, f"all addresses of this machine; {port}; behind NAT add --public-address")
-    return Finding("media address", True, f"{media.host}; UDP port {media.port} must be open in the firewall")
+    return Finding("media address", True, f"{media.host}; {_open(media)}")
+
+
+def _open(media: Address) -> str:
+    port = f"UDP port {media.port} must be open in the firewall"
+    return f"{port}, and TCP port {media.port} for those whose networks let no UDP through"
 
 
 def _segmentation() -> Finding:
@@ -92,7 +98,7 @@ def _receive_buffer() -> Finding:
 def _descriptors() -> Finding:
     soft = os.sysconf("SC_OPEN_MAX")
     if soft >= _WANTED_DESCRIPTORS:
-        return Finding("open files", True, f"{soft}: one for each signalling socket")
+        return Finding("open files", True, f"{soft}: one for each signalling socket, one more for media by TCP")
     return Finding("open files", None, f"{soft}: at most about {soft - 64} clients; ulimit -n raises it")
 
 

@@ -609,12 +609,14 @@ class Hub:
             ufrag=ice.ufrag,
             pwd=ice.pwd,
             fingerprint=self._engine.fingerprint,
-            candidates=tuple(
-                (candidate.ip, candidate.port) for candidate in self._engine.candidates if candidate.protocol == "udp"
-            ),
+            candidates=self._candidates("udp"),
             cname=secrets.token_hex(8),
             session_id=secrets.randbits(62),
+            tcp_candidates=self._candidates("tcp"),
         )
+
+    def _candidates(self, protocol: str) -> tuple[tuple[str, int], ...]:
+        return tuple((one.ip, one.port) for one in self._engine.candidates if one.protocol == protocol)
 
 
 def _credentials(transport: TransportId) -> IceCredentials:

@@ -1,9 +1,11 @@
-"""Programs between and beside the browsers: publishers of recordings, and lines whose rate changes."""
+"""Programs between and beside the browsers: publishers of recordings, lines whose rate changes, networks without UDP."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen
+from subprocess import DEVNULL, PIPE, Popen, run
 
 from .conftest import Server
 
@@ -23,6 +25,27 @@ def replaying(server: Server, recording: str, stream: str, source: str | None = 
             yield
         finally:
             process.terminate()
+
+
+@contextmanager
+def namespace_without_udp() -> Iterator[list[str]]:
+    """A network namespace with loopback alone, in which no UDP datagram passes: the command that runs another one there."""
+    rules = [
+        "link set lo up",
+        "rule add pref 10 lookup local",
+        "rule del pref 0",
+        "rule add pref 5 ipproto udp blackhole",
+    ]
+    script = " && ".join([*(f"ip {rule}" for rule in rules), "echo ready", "exec sleep infinity"])
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    with Popen(["unshare", *as_root, "--net", "sh", "-c", script], stdout=PIPE) as holder:
+        assert holder.stdout is not None
+        try:
+            assert holder.stdout.readline() == b"ready\n"
+            user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+            yield ["nsenter", f"--target={holder.pid}", *user, "--net"]
+        finally:
+            holder.terminate()
 
 
 class Line:
@@ -49,3 +72,24 @@ def line(server: Server, *options: str) -> Iterator[Line]:
             yield Line(process)
         finally:
             process.terminate()
+
+
+@contextmanager
+def publishing(server: Server, stream: str, *options: str) -> Iterator[None]:
+    """A publisher of synthetic video and sound."""
+    command = [RELEASE / "rostra-load", "publish", "--http", server.http, "--token", server.settings["publish_token"]]
+    with Popen([*command, "--stream", stream, "--seconds", "600", *options], stdout=DEVNULL, stderr=DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def passes_udp(within: list[str]) -> bool:
+    """Whether a datagram of loopback leaves its socket there."""
+    program = """import socket
+one, two = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(2))
+one.bind(("127.0.0.1", 0))
+two.sendto(b"x", one.getsockname())
+"""
+    return run([*within, sys.executable, "-c", program], stderr=DEVNULL, check=False).returncode == 0

@@ -31,6 +31,8 @@ from rostra.model.media import (
     Extension,
     ExtensionKind,
     Fingerprint,
+    Inspect,
+    Inspected,
     Kind,
     MediaStats,
     Mid,
@@ -101,9 +103,9 @@ def is_readable(engine: Engine) -> bool:
 
 
 def test_the_engine_says_where_and_who_it_is(engine: NativeEngine) -> None:
-    (candidate,) = engine.candidates
-    assert candidate == Candidate("127.0.0.1", candidate.port, "udp")
-    assert candidate.port > 0
+    port = engine.candidates[0].port
+    assert engine.candidates == (Candidate("127.0.0.1", port, "udp"), Candidate("127.0.0.1", port, "tcp"))
+    assert port > 0
     assert len(bytes.fromhex(engine.fingerprint.replace(":", ""))) == 32
     assert engine.fingerprint == engine.fingerprint.upper()
     assert engine.fingerprint.count(":") == 31
@@ -113,11 +115,18 @@ def test_public_addresses_are_offered_first() -> None:
     engine = NativeEngine("127.0.0.1", 0, public_addresses=("203.0.113.7", "203.0.113.8:700"))
     try:
         port = engine.candidates[-1].port
-        assert [(c.ip, c.port) for c in engine.candidates] == [
-            ("203.0.113.7", port),
-            ("203.0.113.8", 700),
-            ("127.0.0.1", port),
-        ]
+        addresses = [("203.0.113.7", port), ("203.0.113.8", 700), ("127.0.0.1", port)]
+        assert engine.candidates == tuple(Candidate(*one, way) for way in ("udp", "tcp") for one in addresses)
+    finally:
+        engine.close()
+
+
+def test_without_tcp_nobody_listens_there_and_nobody_is_told_so() -> None:
+    engine = NativeEngine("127.0.0.1", 0, tcp=False)
+    try:
+        assert [one.protocol for one in engine.candidates] == ["udp"]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", engine.candidates[0].port))
     finally:
         engine.close()
 
@@ -266,6 +275,31 @@ def test_a_check_with_the_right_credentials_is_answered_at_once(engine: NativeEn
         peer.send(stun_client.check(local_ufrag="local", remote_ufrag="peer", pwd=PWD, transaction=transaction))
         answer = stun_client.success(peer.recv(2048), PWD)
         assert answer == stun_client.Success(transaction, peer.getsockname())
+
+
+def test_a_check_by_tcp_is_answered_in_a_frame_and_the_report_says_so(engine: NativeEngine) -> None:
+    engine.submit(OpenTransport(TransportId(1), a_spec()))
+    with socket.create_connection(("127.0.0.1", engine.candidates[-1].port), timeout=5) as peer:
+        transaction = os.urandom(12)
+        check = stun_client.check(local_ufrag="local", remote_ufrag="peer", pwd=PWD, transaction=transaction)
+        # A stream may be cut anywhere (RFC 4571 §2: two bytes of length before each datagram).
+        framed = len(check).to_bytes(2) + check
+        peer.sendall(framed[:1])
+        peer.sendall(framed[1:30])
+        peer.sendall(framed[30:])
+        answer = peer.recv(int.from_bytes(peer.recv(2, socket.MSG_WAITALL)), socket.MSG_WAITALL)
+        assert stun_client.success(answer, PWD) == stun_client.Success(transaction, peer.getsockname())
+        engine.submit(Inspect(TransportId(1)))
+        inspected = wait_for(engine, Inspected)
+        assert isinstance(inspected, Inspected)
+        assert inspected.report is not None
+        assert inspected.report.via == "tcp"
+        stats = wait_for(engine, MediaStats)
+        assert isinstance(stats, MediaStats)
+        assert stats.connections == 1
+        engine.submit(CloseTransport(TransportId(1)))
+        # The connection ends with its transport.
+        assert peer.recv(1) == b""
 
 
 def test_a_check_with_wrong_credentials_is_not_answered_and_counted(engine: NativeEngine) -> None:

@@ -209,6 +209,20 @@ def test_candidates_are_udp_hosts_with_falling_priorities_on_every_line() -> Non
         )
 
 
+def test_tcp_candidates_are_passive_hosts_below_all_of_udp() -> None:
+    identity = replace(IDENTITY, tcp_candidates=IDENTITY.candidates)
+    tracks = map(TrackId, itertools.count(1))
+    answered = answer_publish(offering(video()), codec=Codec.VP8, identity=identity, tracks=tracks).description
+    udp, tcp = answered.media[0].candidates[:2], answered.media[0].candidates[2:]
+    passive = (("tcptype", "passive"),)
+    assert tcp == (
+        Candidate("3", 1, "tcp", 1671430143, "192.0.2.1", 8081, "host", passive),
+        Candidate("4", 1, "tcp", 1671429887, "2001:db8::1", 8081, "host", passive),
+    )
+    assert min(one.priority for one in udp) > max(one.priority for one in tcp)
+    assert "a=candidate:3 1 tcp 1671430143 192.0.2.1 8081 typ host tcptype passive\r\n" in write(answered)
+
+
 @pytest.mark.parametrize(
     ("offered", "answered", "role"),
     [

@@ -47,6 +47,7 @@ async def test_a_viewer_is_told_by_every_name_that_its_client_knows(server: Serv
             wanted_bps=3_000_000,
             fraction_lost=64,
             rtt_us=12_340,
+            via="tcp",
             tracks=(layers,),
             slots=(
                 SlotReport(Mid("0"), picture, ShownLayer(0, 255, 1), None),
@@ -66,6 +67,7 @@ async def test_a_viewer_is_told_by_every_name_that_its_client_knows(server: Serv
             "transport": transport,
             "stream_id": f"{server.account.id}/demo",
             "role": "viewer",
+            "via": "tcp",
             "age_ms": 5000.0,
             "timeline": [
                 {"step": "offer", "ms": 0.0},

@@ -14,7 +14,9 @@ class Overloaded(Exception):  # noqa: N818 — the name of the condition (docs/s
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An address that peers can reach, for ``a=candidate``. ``ip`` is a literal, never a name."""
+    """An address that peers can reach, for ``a=candidate``. ``ip`` is a literal, never a name; ``protocol`` is ``udp``
+    or ``tcp``, where the peer connects.
+    """
 
     ip: str
     port: int

@@ -53,13 +53,13 @@ def _shown(fields: Any) -> ShownLayer | None:
 def _inspected(transport: Any, fields: Any) -> Inspected:
     if fields is None:
         return Inspected(transport, None)
-    times, line, tracks, slots = fields
+    times, line, tracks, slots, via = fields
     layers = tuple(_track_layers(*track) for track in tracks)
     reports = tuple(
         SlotReport(mid, track, _shown(shown), Waiting(waiting) if waiting is not None else None)
         for mid, track, shown, waiting in slots
     )
-    values: tuple[Any, ...] = (*times, *line, layers, reports)
+    values: tuple[Any, ...] = (*times, *line, layers, reports, via)
     return Inspected(transport, TransportReport(*values))
 
 
@@ -96,22 +96,24 @@ class NativeEngine:
         gso: bool = True,
         shards: int = 1,
         command_capacity: int = 65_536,
+        tcp: bool = True,
     ) -> None:
-        """Listen on UDP ``host``:``port``, which is an IP literal and 0 for a port of the system's choice.
+        """Listen on ``host``:``port``, which is an IP literal and 0 for a port of the system's choice.
 
         Args:
             host: ``0.0.0.0`` or ``::`` (both families) for every interface.
-            port: UDP.
+            port: of UDP and TCP.
             public_addresses: ``ip`` or ``ip:port`` behind a NAT, offered before our own.
             gso: use UDP segmentation offload.
             shards: media threads.
             command_capacity: most commands that may wait for a media thread.
+            tcp: take media by TCP too, on the same number.
 
         Raises:
             ValueError: an address that does not parse, or a number of shards that does not work.
             OSError: the address cannot be had.
         """
-        self._engine: Final = _media.Engine(host, port, list(public_addresses), gso, shards, command_capacity)
+        self._engine: Final = _media.Engine(host, port, list(public_addresses), gso, shards, command_capacity, tcp)
         self.fingerprint = self._engine.fingerprint
         self.candidates = tuple(Candidate(*candidate) for candidate in self._engine.candidates)
 

@@ -534,7 +534,8 @@ class TransportReport:
     """One transport from its offer to its first picture, and its line. Times are microseconds since ``OpenTransport``.
 
     ``first_packet_us`` and ``first_key_frame_us`` are from the publisher, or to the viewer. ``fraction_lost`` is in
-    1/256; ``rtt_us`` 0: not known.
+    1/256; ``rtt_us`` 0: not known. ``via``: what carries the media now, ``udp`` or ``tcp``; ``None``: nothing yet, or
+    its connection has ended.
     """
 
     age_us: int
@@ -550,6 +551,7 @@ class TransportReport:
     rtt_us: int = 0
     tracks: tuple[TrackLayers, ...] = ()
     slots: tuple[SlotReport, ...] = ()
+    via: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -567,6 +569,7 @@ class MediaStats:
     transports: int = 0
     tracks: int = 0
     slots: int = 0
+    connections: int = 0
     packets_in: int = 0
     bytes_in: int = 0
     packets_out: int = 0

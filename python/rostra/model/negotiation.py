@@ -56,6 +56,9 @@ MAX_ENCODINGS: Final = 8
 
 _STRONG_HASHES: Final = frozenset({"sha-256", "sha-384", "sha-512"})
 _FIRST_PRIORITY: Final = (126 << 24) | (65535 << 8) | 255  # RFC 8445 §5.1.2.1: host, component 1
+_FIRST_TCP_PRIORITY: Final = (99 << 24) | (((4 << 13) | 8191) << 8) | 255
+"""RFC 6544 §4.2: the type preference of a host below that over UDP, the direction preference of a passive one."""
+_PASSIVE: Final = (("tcptype", "passive"),)
 _MAIN_STREAM: Final = "main"
 _MULTIPLEX_STREAM: Final = "multiplex"
 _RID_SCALES: Final = (
@@ -87,6 +90,7 @@ class Identity:
     candidates: tuple[tuple[str, int], ...]  # (ip literal, UDP port)
     cname: str
     session_id: int  # of the o= line, below 2**63
+    tcp_candidates: tuple[tuple[str, int], ...] = ()  # likewise, where the peer may connect by TCP
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,10 +302,15 @@ def _description(
     offer: SessionDescription, sections: list[MediaDescription], identity: Identity, peer: _Peer
 ) -> SessionDescription:
     """One ICE and DTLS identity, repeated on every m-line: clients rewrite answers and copy what they find there."""
-    candidates = tuple(
+    udp = [
         Candidate(str(index), 1, "udp", _FIRST_PRIORITY - ((index - 1) << 8), ip, port, "host")
         for index, (ip, port) in enumerate(identity.candidates, 1)
-    )
+    ]
+    tcp = [
+        Candidate(str(len(udp) + index), 1, "tcp", _FIRST_TCP_PRIORITY - ((index - 1) << 8), ip, port, "host", _PASSIVE)
+        for index, (ip, port) in enumerate(identity.tcp_candidates, 1)
+    ]
+    candidates = (*udp, *tcp)
     ours = IceCredentials(identity.ufrag, identity.pwd)
     fingerprint = Fingerprint("sha-256", bytes.fromhex(identity.fingerprint.replace(":", "")))
     setup = Setup.PASSIVE if peer.role is DtlsRole.PASSIVE else Setup.ACTIVE

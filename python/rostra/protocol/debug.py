@@ -75,6 +75,7 @@ class _Report(msgspec.Struct, frozen=True):
     transport: int
     stream_id: str
     role: str
+    via: str | None
     age_ms: float
     timeline: list[_Step]
     stalled_at: _Stall | None
@@ -95,6 +96,7 @@ def encode_report(subject: Subject, report: TransportReport, diagnosis: Diagnosi
             transport=subject.transport,
             stream_id=str(subject.stream),
             role="publisher" if subject.publishes else "viewer",
+            via=report.via,
             age_ms=_ms(report.age_us),
             timeline=[_Step(one.step, _ms(one.at_us) if one.at_us is not None else None) for one in diagnosis.steps],
             stalled_at=_Stall(stall.step, stall.reason, stall.text, _ms(stall.for_us)) if stall is not None else None,

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from rostra import __version__
 from rostra.hub import Hub
 
-_GAUGES: Final = frozenset({"transports", "tracks", "slots"})
+_GAUGES: Final = frozenset({"transports", "tracks", "slots", "connections"})
 """Fields of ``MediaStats`` that can fall; all others count since the engine started."""
 _LAG_INTERVAL_S: Final = 0.25
 _LAG_BUCKETS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)

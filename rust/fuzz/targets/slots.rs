@@ -15,7 +15,7 @@ use rostra_sfu::encoding::{ClockMap, EncodingKey, EncodingView, Encodings};
 use rostra_sfu::ids::{Mid, Ssrc, TrackId};
 use rostra_sfu::layer::Limit;
 use rostra_sfu::meta::PacketMeta;
-use rostra_sfu::outbox::{Outbox, Path};
+use rostra_sfu::outbox::{Outbox, Path, Via};
 use rostra_sfu::reason::DropReason;
 use rostra_sfu::ring::{AUDIO_PACKETS, Ring};
 use rostra_sfu::rtp::ext::{ExtensionMap, Place};
@@ -264,6 +264,7 @@ impl World {
         let path = Path {
             local: SocketAddr::from(([127, 0, 0, 1], 1)),
             remote: SocketAddr::from(([127, 0, 0, 1], 2)),
+            via: Via::Udp,
         };
         loop {
             let more = self.sender.flush(

@@ -19,6 +19,7 @@ use crate::peer::{self, Peer, Taken};
 use crate::recording::{Packet, Recording};
 use crate::signal::{self, Incoming, Role};
 use crate::socket::{Said, Socket};
+use crate::stream::Stream;
 
 /// Names a connection; never used twice.
 pub type Id = usize;
@@ -72,6 +73,8 @@ struct Connection {
     commands: u64,
     offer: Option<String>,
     udp: UdpSocket,
+    /// Carries the media instead of `udp`.
+    tcp: Option<Stream>,
     peer: Peer,
     rtx: Vec<u8>,
     wake: Option<Instant>,
@@ -86,6 +89,7 @@ pub struct Fleet {
     events: Events,
     target: SocketAddr,
     via: Option<SocketAddr>,
+    by_tcp: bool,
     local: IpAddr,
     connections: HashMap<Id, Connection>,
     timers: BinaryHeap<Reverse<(Instant, Id)>>,
@@ -114,6 +118,7 @@ impl Fleet {
             local: local_address(target).map_err(words)?,
             target,
             via: via.map(address).transpose()?,
+            by_tcp: false,
             connections: HashMap::new(),
             timers: BinaryHeap::new(),
             last_id: 0,
@@ -124,6 +129,18 @@ impl Fleet {
             ghost_at: None,
             buffer: vec![0; 65_536].into_boxed_slice(),
         })
+    }
+
+    /// From now on connections take their media by TCP.
+    pub fn use_tcp(&mut self) {
+        self.by_tcp = true;
+    }
+
+    /// The connection reads no media any more, and says what it says as before. For those by TCP.
+    pub fn sleep(&mut self, id: Id) {
+        if let Some(tcp) = self.connections.get_mut(&id).and_then(|one| one.tcp.as_mut()) {
+            tcp.sleep();
+        }
     }
 
     /// Media that came for connections that were there.
@@ -195,6 +212,7 @@ impl Fleet {
             commands: 0,
             offer: Some(offer),
             udp,
+            tcp: None,
             rtx: peer.rtx_payload_types(),
             peer,
             wake: None,
@@ -324,6 +342,9 @@ impl Fleet {
     fn receive(&mut self, id: Id) {
         let mut failed = None;
         let now = Instant::now();
+        if self.connections.get(&id).is_some_and(|one| one.tcp.is_some()) {
+            return self.receive_stream(now, id);
+        }
         while let Some(connection) = self.connections.get_mut(&id) {
             let (len, from) = match connection.udp.recv_from(&mut self.buffer) {
                 Ok(received) => received,
@@ -341,6 +362,43 @@ impl Fleet {
                 continue;
             }
             if let Err(error) = connection.peer.receive(now, from, bytes) {
+                failed = Some(error);
+                break;
+            }
+            self.flush(now, id);
+        }
+        if let Some(error) = failed {
+            self.fail(id, error);
+        }
+    }
+
+    /// The same of its TCP connection.
+    fn receive_stream(&mut self, now: Instant, id: Id) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let Some(tcp) = &mut connection.tcp else {
+            return;
+        };
+        tcp.flush();
+        let (from, received) = (tcp.to(), tcp.receive(&mut self.buffer));
+        let is_ghost = connection.ghost_until.is_some();
+        let (datagrams, mut failed) = match received {
+            Ok(datagrams) => (datagrams, None),
+            Err(error) => (Vec::new(), Some(format!("TCP: {error}"))),
+        };
+        for bytes in datagrams {
+            let Some(connection) = self.connections.get_mut(&id) else {
+                return;
+            };
+            let wire = if is_ghost { &mut self.ghosts } else { &mut self.wire };
+            if wire.note(&bytes, &connection.rtx) && is_ghost {
+                self.ghost_at = Some(now);
+            }
+            if is_ghost {
+                continue;
+            }
+            if let Err(error) = connection.peer.receive(now, from, &bytes) {
                 failed = Some(error);
                 break;
             }
@@ -370,6 +428,7 @@ impl Fleet {
         let Connection {
             peer,
             udp,
+            tcp,
             rtx,
             deadline,
             ..
@@ -380,7 +439,10 @@ impl Fleet {
                 // A full buffer loses the datagram, as a network does; other addresses than ours are never sent to.
                 if isolation::is_allowed(to.ip()) {
                     sent.note(bytes, rtx);
-                    let _ = udp.send_to(bytes, to);
+                    match tcp {
+                        Some(tcp) => tcp.send(bytes),
+                        None => drop(udp.send_to(bytes, to)),
+                    }
                 }
             },
             |heard| {
@@ -454,7 +516,17 @@ impl Fleet {
             Said::Closed => return Err("the server closed the socket".to_owned()),
             Said::Text(text) => match signal::incoming(&text) {
                 Incoming::Answer(sdp) => {
-                    connection.peer.answer(&sdp, self.via)?;
+                    if self.by_tcp {
+                        let words = |error: io::Error| format!("TCP: {error}");
+                        let to = connection.peer.answer_by_tcp(&sdp)?;
+                        let mut tcp = Stream::connect(to).map_err(words)?;
+                        let (both, registry) = (Interest::READABLE | Interest::WRITABLE, self.poll.registry());
+                        registry.deregister(&mut connection.udp).map_err(words)?;
+                        registry.register(&mut tcp.stream, Token(id * 2), both).map_err(words)?;
+                        connection.tcp = Some(tcp);
+                    } else {
+                        connection.peer.answer(&sdp, self.via)?;
+                    }
                     self.time_out(Instant::now(), id);
                 }
                 Incoming::Refused(reason) => return Err(reason),

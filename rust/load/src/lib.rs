@@ -16,4 +16,5 @@ pub mod replay;
 pub mod report;
 pub mod signal;
 pub mod socket;
+pub mod stream;
 pub mod view;

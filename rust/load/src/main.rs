@@ -10,7 +10,7 @@ use serde_json::Value;
 
 const USAGE: &str = "\
 usage: rostra-load view --http URL --account A --stream S [--token T] [--viewers N] [--seconds S]
-                        [--churn] [--slots N] [--ramp-ms N] [--verify] [--seed N] [--via HOST:PORT]
+                        [--churn] [--slots N] [--ramp-ms N] [--verify] [--seed N] [--via HOST:PORT | --tcp [--sleepers N]]
        rostra-load publish --http URL --stream S --token T [--source ID] [--seconds S]
                         [--fps 30] [--kbps 1200 | --replay FILE] [--seed N] [--via HOST:PORT]
        rostra-load record --file FILE --codec CODEC [--rids 0,1,2] [--seconds S] [--settle-ms N]
@@ -20,6 +20,7 @@ view     N viewers watch the stream. --churn: each stays 5 to 60 s, leaves with 
 publish  One source with synthetic VP8 and sound. --replay: with the video of a recording, over and over.
 record   Answer the offer on standard input ({\"sdp\": ...}, one line) on standard output, and write down the video that comes.
          --rids: its encodings, lowest first. --settle-ms: all of them must have flowed so long before it starts.
+         --tcp: media by TCP; --sleepers: so many of them stop reading when all have joined, and what they miss does not count.
 --via    Media goes there (a rostra-link) instead of where the server says.
 
 Progress goes to stderr, one line of JSON with the totals to stdout. Exit code 1 when nobody joined. Loopback only, unless the network
@@ -81,6 +82,8 @@ struct Arguments {
     settle_ms: Option<u64>,
     churn: bool,
     verify: bool,
+    tcp: bool,
+    sleepers: Option<usize>,
 }
 
 impl Arguments {
@@ -99,6 +102,7 @@ impl Arguments {
             match word.as_str() {
                 "--churn" => parsed.churn = true,
                 "--verify" => parsed.verify = true,
+                "--tcp" => parsed.tcp = true,
                 name => {
                     let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
                     parsed.set(name, value)?;
@@ -141,6 +145,7 @@ impl Arguments {
             "--settle-ms" => self.settle_ms = Some(number(name, &value)?),
             "--viewers" => self.viewers = Some(number(name, &value)?),
             "--seconds" => self.seconds = Some(number(name, &value)?),
+            "--sleepers" => self.sleepers = Some(number(name, &value)?),
             "--slots" => self.slots = Some(number(name, &value)?),
             "--ramp-ms" => self.ramp_ms = Some(number(name, &value)?),
             "--fps" => self.fps = Some(number(name, &value)?),
@@ -180,6 +185,8 @@ impl Arguments {
             slots: self.slots.unwrap_or(1).clamp(1, 64) as usize,
             ramp: Duration::from_millis(self.ramp_ms.unwrap_or(20)),
             verify: self.verify,
+            tcp: self.tcp,
+            sleepers: self.sleepers.unwrap_or(0),
             seed,
         })
     }

@@ -105,6 +105,17 @@ impl Peer {
         (peer, without_candidates(&offer.to_sdp_string(), |_| false))
     }
 
+    /// Take the server's answer, and media by TCP: the first such candidate of the server that may be connected to. To the connection itself it is a
+    /// datagram's address; what carries it is nothing that it would do otherwise.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn answer_by_tcp(&mut self, sdp: &str) -> Result<SocketAddr, String> {
+        let to = tcp_candidate(sdp).ok_or("the answer has no TCP candidate that may be connected to")?;
+        self.answer(sdp, Some(to))?;
+        Ok(to)
+    }
+
     /// Take the server's answer. Candidates that must not be sent to are left out; `via` (a relay) takes the place of all of them.
     ///
     /// # Errors
@@ -310,6 +321,19 @@ fn str0m_codec(codec: recording::Codec) -> Codec {
     }
 }
 
+/// The first address of the answer to which a peer may connect (RFC 6544 §4.5).
+fn tcp_candidate(sdp: &str) -> Option<SocketAddr> {
+    sdp.lines().find_map(|line| {
+        let words: Vec<&str> = line.strip_prefix("a=candidate:")?.split(' ').collect();
+        let [_, _, transport, _, address, port, ..] = words.as_slice() else {
+            return None;
+        };
+        let is_passive = words.windows(2).any(|pair| pair == ["tcptype", "passive"]);
+        let address = SocketAddr::new(address.parse().ok()?, port.parse().ok()?);
+        (transport.eq_ignore_ascii_case("tcp") && is_passive && isolation::is_allowed(address.ip())).then_some(address)
+    })
+}
+
 /// Leave out candidates but those over UDP to an address that `keep` accepts. Offers of browsers carry none: they leave before gathering.
 fn without_candidates(sdp: &str, keep: impl Fn(IpAddr) -> bool) -> String {
     let wanted = |line: &&str| {
@@ -344,6 +368,13 @@ mod tests {
             "v=0\r\na=candidate:1 1 udp 2113937151 127.0.0.1 8081 typ host\r\na=mid:0\r\n"
         );
         assert_eq!(without_candidates(SDP, |_| false), "v=0\r\na=mid:0\r\n");
+    }
+
+    #[test]
+    fn a_connection_goes_to_a_passive_candidate_where_traffic_may_go() {
+        assert_eq!(tcp_candidate(SDP), Some("127.0.0.1:8081".parse().unwrap()));
+        assert_eq!(tcp_candidate(&SDP.replace("passive", "active")), None);
+        assert_eq!(tcp_candidate(&SDP.replace("3 1 tcp", "3 1 udp")), None);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Viewing {
     pub joined: u64,
     /// Joins that did not.
     pub failed: u64,
+    /// Those that stopped reading.
+    pub asleep: u64,
     /// Goodbyes said.
     pub left_cleanly: u64,
     /// Silent ends.

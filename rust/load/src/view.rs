@@ -43,6 +43,10 @@ pub struct Plan {
     pub slots: usize,
     /// Between two joins at the start.
     pub ramp: Duration,
+    /// Take the media by TCP.
+    pub tcp: bool,
+    /// So many of them stop reading when all have joined, and count for nothing from then on. By TCP only.
+    pub sleepers: usize,
     /// The publishers are ours: check every byte of video.
     pub verify: bool,
     /// Of the comings and goings.
@@ -78,6 +82,8 @@ struct Audience {
     random: Random,
     total: Viewing,
     start: Instant,
+    /// Those that were to stop reading have.
+    asleep: bool,
 }
 
 /// Watch. Returns the totals as JSON.
@@ -90,13 +96,18 @@ pub fn run(plan: Plan) -> Result<Value, String> {
         watching: None,
         next: Some(start + plan.ramp * number as u32),
     });
+    let mut fleet = Fleet::new(&plan.url, plan.via.as_deref())?;
+    if plan.tcp {
+        fleet.use_tcp();
+    }
     let mut audience = Audience {
-        fleet: Fleet::new(&plan.url, plan.via.as_deref())?,
+        fleet,
         seats: seats.collect(),
         by_id: HashMap::new(),
         random: Random::new(plan.seed),
         total: Viewing::default(),
         start,
+        asleep: false,
         plan,
     };
     audience.watch().map_err(|error| error.to_string())?;
@@ -113,6 +124,9 @@ impl Audience {
             if now >= tick {
                 tick = now + TICK;
                 self.housekeeping(now);
+                if !self.asleep && self.plan.sleepers > 0 && self.total.joined >= self.plan.viewers as u64 {
+                    self.fall_asleep();
+                }
             }
             if now >= say {
                 say += Duration::from_secs(5);
@@ -237,6 +251,22 @@ impl Audience {
         }
     }
 
+    /// The first of them read no more. What they saw so far counts.
+    fn fall_asleep(&mut self) {
+        self.asleep = true;
+        for seat in self.seats.iter_mut().take(self.plan.sleepers) {
+            if let Some(watching) = &mut seat.watching {
+                for stream in std::mem::take(&mut watching.streams).into_values() {
+                    self.total.frames += stream.frames.complete;
+                    self.total.incomplete += stream.frames.incomplete;
+                    self.total.lost += stream.frames.lost;
+                }
+                self.fleet.sleep(watching.id);
+                self.total.asleep += 1;
+            }
+        }
+    }
+
     fn join(&mut self, now: Instant, number: usize) {
         let stays = Duration::from_millis(5_000 + self.random.below(55_000));
         let Some(seat) = self.seats.get_mut(number) else {
@@ -318,6 +348,7 @@ impl Audience {
             "seconds": self.start.elapsed().as_secs_f64().round(),
             "joined": total.joined,
             "failed": total.failed,
+            "asleep": total.asleep,
             "left_cleanly": total.left_cleanly,
             "left_abruptly": total.left_abruptly,
             "packets": wire.packets,

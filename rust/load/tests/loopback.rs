@@ -199,6 +199,8 @@ fn plan(url: String, stream: &str) -> view::Plan {
         slots: 1,
         ramp: Duration::from_millis(10),
         verify: true,
+        tcp: false,
+        sleepers: 0,
         seed: 1,
     }
 }

@@ -8,7 +8,7 @@ use rostra_sfu::command::{Command, LocalFeedSpec};
 use rostra_sfu::ids::TransportId;
 use rostra_sfu::transport::frame::MAX_FRAME;
 
-use crate::sys::{Epoll, duplicate, is_hung_up, is_seqpacket, receive_message, send_message, shut_down};
+use crate::sys::{Epoll, Ready, duplicate, is_hung_up, is_seqpacket, receive_message, send_message, shut_down};
 
 /// Most feeds that are read in one turn; the kernel hands out those that are ready in rotation.
 const FEEDS: usize = 8;
@@ -88,6 +88,7 @@ pub(crate) enum Came<'a> {
 pub(crate) struct Feeds {
     epoll: Epoll,
     links: HashMap<TransportId, LocalLink>,
+    ready: Vec<Ready>,
     buffer: Box<[u8; MAX_FRAME + 1]>,
 }
 
@@ -96,6 +97,7 @@ impl Feeds {
         Ok(Self {
             epoll: Epoll::new()?,
             links: HashMap::new(),
+            ready: Vec::with_capacity(FEEDS),
             buffer: Box::new([0; MAX_FRAME + 1]),
         })
     }
@@ -111,7 +113,7 @@ impl Feeds {
     pub(crate) fn end(&mut self, transport: TransportId) {
         if let Some(link) = self.links.remove(&transport) {
             // A registration lives as long as any duplicate of what it is for.
-            self.epoll.remove(link.0.as_raw_fd());
+            let _ = self.epoll.remove(link.0.as_raw_fd());
             shut_down(link.0.as_raw_fd());
         }
     }
@@ -129,8 +131,8 @@ impl Feeds {
         if self.links.is_empty() {
             return;
         }
-        let mut ready = [0; FEEDS];
-        for transport in self.epoll.ready(&mut ready).iter().copied().map(TransportId) {
+        self.epoll.poll(FEEDS, &mut self.ready);
+        for transport in self.ready.iter().map(|ready| TransportId(ready.number)) {
             let Some(link) = self.links.get(&transport) else {
                 continue;
             };

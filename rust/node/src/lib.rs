@@ -11,8 +11,9 @@ mod node;
 mod queue;
 pub mod socket;
 mod sys;
+mod tcp;
 mod worker;
 
 pub use feeds::{LinkError, LocalLink, Order};
-pub use node::{Node, NodeConfig, NodeError};
+pub use node::{Candidate, Node, NodeConfig, NodeError, Protocol};
 pub use queue::Overloaded;

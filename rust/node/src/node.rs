@@ -19,15 +19,21 @@ use crate::interfaces;
 use crate::queue::{EventLog, Inbox, Overloaded};
 use crate::socket::UdpPort;
 use crate::sys::pin_shard;
-use crate::worker::Worker;
+use crate::tcp::TcpPort;
+use crate::worker::{Ports, Worker};
+
+/// Numbers that are tried for a port of the system's choice.
+const ATTEMPTS: u32 = 16;
 
 /// What a node is made from.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
     /// Where to listen; `0.0.0.0` and `[::]` (both families) mean every interface.
     pub host: IpAddr,
-    /// UDP port; 0 lets the system choose.
+    /// UDP port, and TCP port; 0 lets the system choose.
     pub port: u16,
+    /// Take media by TCP too.
+    pub tcp: bool,
     /// Addresses that peers reach us at when ours are behind a NAT; offered first. Port 0 stands for the real one.
     pub public_addresses: Vec<SocketAddr>,
     /// Use UDP segmentation offload.
@@ -43,6 +49,7 @@ impl Default for NodeConfig {
         Self {
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 8081,
+            tcp: true,
             public_addresses: Vec::new(),
             gso: true,
             shards: 1,
@@ -60,6 +67,9 @@ pub enum NodeError {
     /// The address could not be had.
     #[error("cannot listen on UDP {0}: {1}")]
     Listen(SocketAddr, #[source] io::Error),
+    /// The address could not be had for TCP.
+    #[error("cannot listen on TCP {0}: {1}")]
+    ListenTcp(SocketAddr, #[source] io::Error),
     /// The process has no certificate to show.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -78,8 +88,26 @@ pub struct Node {
     log: Arc<EventLog>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     local_addrs: Vec<SocketAddr>,
-    candidates: Vec<SocketAddr>,
+    candidates: Vec<Candidate>,
     fingerprint: String,
+}
+
+/// An address for `a=candidate`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// Where peers reach us.
+    pub address: SocketAddr,
+    /// How.
+    pub protocol: Protocol,
+}
+
+/// What carries a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// Datagrams.
+    Udp,
+    /// Connections that the peer opens (RFC 6544 calls our end passive).
+    Tcp,
 }
 
 impl Node {
@@ -95,22 +123,18 @@ impl Node {
             .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0));
 
         let dtls = DtlsConfig::new(base, &certificate)?;
-        let mut ports: Vec<UdpPort> = Vec::with_capacity(config.shards);
-        for _ in 0..config.shards {
-            // Port 0 is the system's choice once; the others of the group join the first.
-            let port = ports.first().map_or(config.port, |first| first.local_addr().port());
-            let address = SocketAddr::new(config.host, port);
-            let grouped = config.shards > 1;
-            ports.push(UdpPort::open(address, config.gso, grouped).map_err(|error| NodeError::Listen(address, error))?);
-        }
-        let local_addrs: Vec<SocketAddr> = ports.iter().map(UdpPort::local_addr).collect();
+        let ports = open_ports(config)?;
+        let local_addrs = vec![ports.udp.local_addr()];
         let interfaces = if config.host.is_unspecified() {
             interfaces::list()?
         } else {
             Vec::new()
         };
         let candidates = local_addrs.first().map_or_else(Vec::new, |&bound| {
-            interfaces::candidates(bound, &config.public_addresses, &interfaces)
+            let addresses = interfaces::candidates(bound, &config.public_addresses, &interfaces);
+            let over = |protocol| addresses.iter().map(move |&address| Candidate { address, protocol });
+            let tcp = ports.tcp.iter().flat_map(|_| over(Protocol::Tcp));
+            over(Protocol::Udp).chain(tcp).collect()
         });
 
         let log = Arc::new(EventLog::new(config.shards)?);
@@ -122,7 +146,7 @@ impl Node {
             candidates,
             fingerprint: spell(&certificate.sha256()),
         };
-        for (index, port) in ports.into_iter().enumerate() {
+        for (index, ports) in [ports].into_iter().enumerate() {
             let inbox = Arc::new(Inbox::new(config.command_capacity)?);
             node.inboxes.push(Arc::clone(&inbox));
             let feeds = Feeds::new()?;
@@ -139,7 +163,7 @@ impl Node {
                             seed: RandomState::new().build_hasher().finish(),
                         })
                     };
-                    Worker::new(index, base, port, feeds, inbox, log, make).run();
+                    Worker::new(index, base, ports, feeds, inbox, log, make).run();
                 })?;
             node.lock_threads().push(thread);
         }
@@ -162,8 +186,8 @@ impl Node {
         &self.local_addrs
     }
 
-    /// Addresses for `a=candidate`, best first.
-    pub fn candidates(&self) -> &[SocketAddr] {
+    /// For `a=candidate`, best first: UDP before TCP.
+    pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
     }
 
@@ -203,6 +227,27 @@ impl Drop for Node {
     }
 }
 
+/// The UDP port and, on the same number, the listener for TCP. Where the system chooses, some numbers are tried: one that is free for UDP may be
+/// somebody else's for TCP.
+fn open_ports(config: &NodeConfig) -> Result<Ports, NodeError> {
+    let wanted = SocketAddr::new(config.host, config.port);
+    let mut attempt = 1;
+    loop {
+        let udp = UdpPort::open(wanted, config.gso, false).map_err(|error| NodeError::Listen(wanted, error))?;
+        if !config.tcp {
+            return Ok(Ports { udp, tcp: None });
+        }
+        let address = udp.local_addr();
+        match TcpPort::open(address) {
+            Ok(tcp) => return Ok(Ports { udp, tcp: Some(tcp) }),
+            Err(error) if config.port == 0 && error.kind() == io::ErrorKind::AddrInUse && attempt < ATTEMPTS => {
+                attempt += 1;
+            }
+            Err(error) => return Err(NodeError::ListenTcp(address, error)),
+        }
+    }
+}
+
 /// As in `a=fingerprint` (RFC 8122 §5).
 fn spell(digest: &[u8]) -> String {
     let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
@@ -229,8 +274,10 @@ mod tests {
     #[test]
     fn a_node_knows_its_addresses_and_its_fingerprint() {
         let node = Node::open(&on("127.0.0.1")).unwrap();
-        assert_eq!(node.candidates(), node.local_addrs());
-        assert_ne!(node.local_addrs()[0].port(), 0);
+        let address = node.local_addrs()[0];
+        let over = |protocol| Candidate { address, protocol };
+        assert_eq!(node.candidates(), [over(Protocol::Udp), over(Protocol::Tcp)]);
+        assert_ne!(address.port(), 0);
         let pairs: Vec<&str> = node.fingerprint().split(':').collect();
         assert_eq!(pairs.len(), 32);
         assert!(pairs.iter().all(|pair| u8::from_str_radix(pair, 16).is_ok()));
@@ -247,6 +294,32 @@ mod tests {
             ..on("127.0.0.1")
         };
         assert!(matches!(Node::open(&taken), Err(NodeError::Listen(..))));
+    }
+
+    #[test]
+    fn without_tcp_there_is_neither_a_listener_nor_a_candidate() {
+        let config = NodeConfig {
+            tcp: false,
+            ..on("127.0.0.1")
+        };
+        let node = Node::open(&config).unwrap();
+        assert!(node.candidates().iter().all(|one| one.protocol == Protocol::Udp));
+        assert!(std::net::TcpListener::bind(node.local_addrs()[0]).is_ok());
+    }
+
+    #[test]
+    fn a_number_that_is_taken_for_tcp_is_an_error_and_another_one_is_found_where_the_system_chooses() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = NodeConfig {
+            port: taken.local_addr().unwrap().port(),
+            ..on("127.0.0.1")
+        };
+        assert!(matches!(Node::open(&config), Err(NodeError::ListenTcp(..))));
+        for host in ["127.0.0.1", "::", "0.0.0.0"] {
+            let node = Node::open(&on(host)).unwrap();
+            let number = node.local_addrs()[0].port();
+            assert!(std::net::TcpStream::connect(("127.0.0.1", number)).is_ok(), "{host}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::mem::size_of;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 
-use rostra_sfu::outbox::{Outbox, Path};
+use rostra_sfu::outbox::{Outbox, Path, Via};
 use rostra_sfu::shard::Datagram;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -151,12 +151,15 @@ impl UdpPort {
         count == BATCH
     }
 
-    /// Send everything in `outbox`. Never blocks. The caller clears the outbox afterwards.
+    /// Send everything in `outbox` that goes by UDP. Never blocks. The caller clears the outbox afterwards.
     pub fn send(&self, outbox: &Outbox) -> Sent {
         let mut sent = Sent::default();
         let mut batch = [Message::EMPTY; BATCH];
         let mut used = 0;
         for run in outbox.runs() {
+            let Via::Udp = run.path.via else {
+                continue;
+            };
             let whole = outbox.bytes(run);
             let whole_run = self.gso && whole.len() > run.segment;
             let piece = if whole_run { whole.len() } else { run.segment };
@@ -416,6 +419,7 @@ impl Batch {
             Some(Datagram {
                 from: received.from,
                 to: received.to,
+                via: Via::Udp,
                 bytes: bytes.get_mut(..received.len)?,
             })
         })

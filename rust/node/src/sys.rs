@@ -37,9 +37,9 @@ impl AsRawFd for Wake {
     }
 }
 
-/// Sleep until one of `fds` is readable or `timeout` is over. A signal ends it early. `ppoll`, because its timeout has nanoseconds on every
-/// kernel and so few descriptors need no epoll.
-pub(crate) fn wait_readable<const N: usize>(fds: [RawFd; N], timeout: Duration) {
+/// Sleep until one of `fds` is readable or `timeout` is over, and say which are. A signal ends it early. `ppoll`, because its timeout has
+/// nanoseconds on every kernel and so few descriptors need no epoll.
+pub(crate) fn wait_readable<const N: usize>(fds: [RawFd; N], timeout: Duration) -> [bool; N] {
     let mut polled = fds.map(|fd| libc::pollfd {
         fd,
         events: libc::POLLIN,
@@ -51,6 +51,88 @@ pub(crate) fn wait_readable<const N: usize>(fds: [RawFd; N], timeout: Duration) 
     };
     // SAFETY: `polled` is an array of N initialised pollfds that outlives the call, `timeout` is a valid timespec, no signal mask is given.
     unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, &timeout, std::ptr::null()) };
+    polled.map(|one| one.revents != 0)
+}
+
+/// An epoll of descriptors that have numbers, level-triggered. It is itself readable while any of them is ready. A descriptor leaves by being
+/// closed.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
+
+/// A descriptor that is ready, by its number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    pub(crate) number: u64,
+    /// There is something to read, or the end, or an error.
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+}
+
+impl Epoll {
+    /// Most that are told at a time.
+    pub(crate) const BATCH: usize = 64;
+
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: epoll_create1 takes no pointers; its result is checked before use.
+        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel just made `fd` for us, and nobody else knows it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Tell when `fd` is readable.
+    pub(crate) fn add(&self, fd: RawFd, number: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, number, libc::EPOLLIN)
+    }
+
+    /// Tell of a known one whether it is readable and, if `writes`, writable.
+    pub(crate) fn watch(&self, fd: RawFd, number: u64, writes: bool) -> io::Result<()> {
+        let events = libc::EPOLLIN | if writes { libc::EPOLLOUT } else { 0 };
+        self.control(libc::EPOLL_CTL_MOD, fd, number, events)
+    }
+
+    /// Tell nothing more of `fd`.
+    pub(crate) fn remove(&self, fd: RawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
+    }
+
+    fn control(&self, what: i32, fd: RawFd, number: u64, events: i32) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: events as u32,
+            u64: number,
+        };
+        // SAFETY: the kernel reads one initialised event during the call; it checks the descriptors itself.
+        if unsafe { libc::epoll_ctl(self.0.as_raw_fd(), what, fd, &raw mut event) } == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    /// Replace `ready` with what is ready now, at most `most` and [`Self::BATCH`]; those that were not told come first the next time. Never blocks.
+    pub(crate) fn poll(&self, most: usize, ready: &mut Vec<Ready>) {
+        ready.clear();
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; Self::BATCH];
+        let most = most.clamp(1, Self::BATCH) as i32;
+        // SAFETY: the kernel writes at most BATCH events into an array of as many.
+        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), most, 0) };
+        let readable = (libc::EPOLLIN | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+        for event in events.iter().take(usize::try_from(count).unwrap_or(0)) {
+            ready.push(Ready {
+                number: event.u64,
+                readable: event.events & readable != 0,
+                writable: event.events & libc::EPOLLOUT as u32 != 0,
+            });
+        }
+    }
+}
+
+impl AsRawFd for Epoll {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
 }
 
 /// setsockopt(2) with a plain value.
@@ -137,52 +219,17 @@ pub(crate) fn shut_down(fd: RawFd) {
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }
 
-/// An epoll, level-triggered: readable while one of its descriptors is.
-#[derive(Debug)]
-pub(crate) struct Epoll(OwnedFd);
-
-impl Epoll {
-    pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: no pointers; the result is checked before use.
-        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the kernel just made `fd` for us, and nobody else knows it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+/// How many descriptors the process may have (RLIMIT_NOFILE).
+pub(crate) fn descriptors() -> usize {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel writes one rlimit, which outlives the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return 1024;
     }
-
-    /// Watch `fd`, called `name` from now on.
-    pub(crate) fn add(&self, fd: RawFd, name: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
-            u64: name,
-        };
-        // SAFETY: `event` is initialised and outlives the call, which only reads it.
-        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) })?;
-        Ok(())
-    }
-
-    /// Watch it no more. It fails only for what is not watched.
-    pub(crate) fn remove(&self, fd: RawFd) {
-        // SAFETY: EPOLL_CTL_DEL takes no event.
-        unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut()) };
-    }
-
-    /// The names of some that are readable or hung up. Those that stay so come again, after all others.
-    pub(crate) fn ready<'a, const N: usize>(&self, names: &'a mut [u64; N]) -> &'a [u64] {
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; N];
-        // SAFETY: the pointer and the count describe `events`, which outlives the call.
-        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), N as libc::c_int, 0) };
-        let count = usize::try_from(count).unwrap_or(0);
-        for (name, event) in names.iter_mut().zip(&events) {
-            *name = event.u64;
-        }
-        names.get(..count).unwrap_or_default()
-    }
-}
-
-impl AsRawFd for Epoll {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
 }
 
 /// Datagrams that the kernel dropped because the receive buffer of the socket was full (SO_MEMINFO, SK_MEMINFO_DROPS).

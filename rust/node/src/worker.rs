@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rostra_sfu::command::{CloseReason, Command, Event};
-use rostra_sfu::ids::TransportId;
-use rostra_sfu::outbox::Outbox;
+use rostra_sfu::ids::{ConnectionId, TransportId};
+use rostra_sfu::outbox::{Outbox, Path};
 use rostra_sfu::reason::DropReason;
 use rostra_sfu::shard::{Datagram, ShardCore};
 use rostra_sfu::stats::Stats;
@@ -18,6 +18,7 @@ use crate::feeds::{Came, Feeds, Order};
 use crate::queue::{EventLog, Inbox};
 use crate::socket::{Batch, UdpPort};
 use crate::sys::wait_readable;
+use crate::tcp::TcpPort;
 
 /// Between two totals.
 const STATS_EVERY: Duration = Duration::from_secs(1);
@@ -40,6 +41,9 @@ pub(crate) trait Core {
     fn transmit(&mut self, now: Time, out: &mut Outbox) -> bool;
     fn take_events(&mut self, into: &mut Vec<Event>);
     fn stats(&self) -> Stats;
+    fn is_known(&self, path: &Path) -> bool;
+    fn hang_up(&mut self, now: Time, path: &Path);
+    fn take_abandoned(&mut self, into: &mut Vec<ConnectionId>);
 }
 
 impl Core for ShardCore {
@@ -82,13 +86,33 @@ impl Core for ShardCore {
     fn stats(&self) -> Stats {
         ShardCore::stats(self)
     }
+
+    fn is_known(&self, path: &Path) -> bool {
+        ShardCore::is_known(self, path)
+    }
+
+    fn hang_up(&mut self, now: Time, path: &Path) {
+        ShardCore::hang_up(self, now, path);
+    }
+
+    fn take_abandoned(&mut self, into: &mut Vec<ConnectionId>) {
+        into.extend(ShardCore::take_abandoned(self));
+    }
 }
 
-/// One shard with its socket. Lives on its own thread, from `run` to `close` of the inbox.
+/// Where a shard meets the network.
+pub(crate) struct Ports {
+    pub(crate) udp: UdpPort,
+    /// `None`: media goes by UDP alone.
+    pub(crate) tcp: Option<TcpPort>,
+}
+
+/// One shard with its sockets. Lives on its own thread, from `run` to `close` of the inbox.
 pub(crate) struct Worker<C, F> {
     index: usize,
     base: Instant,
     port: UdpPort,
+    tcp: Option<TcpPort>,
     feeds: Feeds,
     inbox: Arc<Inbox>,
     log: Arc<EventLog>,
@@ -97,6 +121,7 @@ pub(crate) struct Worker<C, F> {
     batch: Batch,
     outbox: Outbox,
     orders: VecDeque<Order>,
+    abandoned: Vec<ConnectionId>,
     events: Vec<Event>,
     /// Transports that were opened and of which no end was told. They are told if the core has to be thrown away.
     known: HashSet<TransportId>,
@@ -111,7 +136,7 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
     pub(crate) fn new(
         index: usize,
         base: Instant,
-        port: UdpPort,
+        ports: Ports,
         feeds: Feeds,
         inbox: Arc<Inbox>,
         log: Arc<EventLog>,
@@ -120,7 +145,8 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
         Self {
             index,
             base,
-            port,
+            port: ports.udp,
+            tcp: ports.tcp,
             feeds,
             inbox,
             log,
@@ -129,6 +155,7 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
             batch: Batch::default(),
             outbox: Outbox::default(),
             orders: VecDeque::new(),
+            abandoned: Vec::new(),
             events: Vec::new(),
             known: HashSet::new(),
             own: Stats::default(),
@@ -156,9 +183,7 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
 
     /// One turn. `false`: it was the last.
     fn tick(&mut self) -> bool {
-        if !self.busy {
-            self.sleep();
-        }
+        let connections_are_ready = self.busy || self.sleep();
         let mut closed = false;
         for _ in 0..RECEIVE_ROUNDS {
             let more = self.port.receive(&mut self.batch);
@@ -175,6 +200,9 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
             if !more {
                 break;
             }
+        }
+        if connections_are_ready {
+            self.hear_connections();
         }
         if closed {
             self.orders.extend(
@@ -199,6 +227,7 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
                 break;
             }
         }
+        self.part_connections();
         self.collect_events();
         self.log.publish(&mut self.events);
         if closed || now >= self.stats_at {
@@ -208,15 +237,65 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
         !closed
     }
 
-    fn sleep(&self) {
+    /// Until there is something to do. `true`: TCP connections are ready.
+    fn sleep(&self) -> bool {
         let now = self.now();
-        let until = self
-            .core
-            .next_timeout()
-            .map_or(self.stats_at, |at| at.min(self.stats_at));
+        let until = [
+            self.core.next_timeout(),
+            self.tcp.as_ref().and_then(TcpPort::next_timeout),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.stats_at, Time::min);
         let pause = until.since(now).max(SHORTEST_SLEEP);
-        let fds = [self.port.as_raw_fd(), self.inbox.as_raw_fd(), self.feeds.as_raw_fd()];
-        wait_readable(fds, pause);
+        // Of a negative descriptor nothing is ever told.
+        let tcp = self.tcp.as_ref().map_or(-1, TcpPort::as_raw_fd);
+        let fds = [
+            self.port.as_raw_fd(),
+            self.inbox.as_raw_fd(),
+            self.feeds.as_raw_fd(),
+            tcp,
+        ];
+        let [.., connections] = wait_readable(fds, pause);
+        connections
+    }
+
+    /// What TCP connections have to say.
+    fn hear_connections(&mut self) {
+        let now = self.now();
+        let count = self.tcp.as_mut().map_or(0, |tcp| tcp.poll(now));
+        for index in 0..count {
+            if let Some(tcp) = &mut self.tcp {
+                tcp.read(index);
+            }
+            // As for datagrams: a check that answers an order never overtakes it.
+            self.inbox.take(&mut self.orders);
+            self.obey();
+            let now = self.now();
+            let (tcp, core) = (&mut self.tcp, &mut self.core);
+            if let Some(tcp) = tcp {
+                tcp.deliver(index, |datagram, stranger| {
+                    core.datagram(now, datagram);
+                    stranger.is_some_and(|path| core.is_known(path))
+                });
+            }
+        }
+    }
+
+    /// Connections that ended, on either side: those of transports that are gone have their goodbye in the socket by now.
+    fn part_connections(&mut self) {
+        let now = self.now();
+        let Some(tcp) = &mut self.tcp else {
+            return;
+        };
+        tcp.expire(now);
+        for path in tcp.take_ended() {
+            self.core.hang_up(now, &path);
+        }
+        self.core.take_abandoned(&mut self.abandoned);
+        for connection in self.abandoned.drain(..) {
+            tcp.leave(now, connection);
+        }
     }
 
     /// Do what was ordered, in order.
@@ -255,6 +334,11 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
             let more = self.core.transmit(self.now(), &mut self.outbox);
             if !self.outbox.is_empty() {
                 let sent = self.port.send(&self.outbox);
+                if self.tcp.as_ref().is_some_and(|tcp| tcp.live() > 0) {
+                    let now = self.now();
+                    let lost = self.tcp.as_mut().map_or(0, |tcp| tcp.send(now, &self.outbox));
+                    self.own.send_errors += lost;
+                }
                 self.outbox.clear();
                 self.own.send_full += sent.full;
                 self.own.send_errors += sent.errors;
@@ -293,6 +377,10 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
         let mut total = self.core.stats();
         total.merge(&self.own);
         total.receive_overflow += self.port.receive_overflow();
+        if let Some(tcp) = &self.tcp {
+            total.connections = tcp.live() as u64;
+            total.dropped.merge(tcp.dropped());
+        }
         self.log.publish_stats(self.index, total);
     }
 
@@ -314,6 +402,10 @@ impl<C: Core, F: FnMut() -> C> Worker<C, F> {
         }
         let broken = std::mem::replace(&mut self.core, (self.make)());
         let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+        let now = self.now();
+        if let Some(tcp) = &mut self.tcp {
+            tcp.leave_all(now);
+        }
         self.events
             .extend(self.known.drain().map(|transport| Event::TransportClosed {
                 transport,

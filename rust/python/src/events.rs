@@ -102,6 +102,7 @@ fn encoding<'py>(py: Python<'py>, report: &EncodingReport) -> PyResult<Bound<'py
 fn inspected<'py>(py: Python<'py>, report: &TransportReport) -> PyResult<Bound<'py, PyTuple>> {
     let TransportReport {
         age_us,
+        via,
         ice_us,
         dtls_us,
         first_packet_us,
@@ -135,7 +136,7 @@ fn inspected<'py>(py: Python<'py>, report: &TransportReport) -> PyResult<Bound<'
             (spell(one.mid), one.track.0, one.shown.map(shown), waiting)
         })
         .collect();
-    (times, line, PyTuple::new(py, tracks)?, PyTuple::new(py, slots)?).into_pyobject(py)
+    (times, line, PyTuple::new(py, tracks)?, PyTuple::new(py, slots)?, *via).into_pyobject(py)
 }
 
 /// As in signalling and in `rostra.model.media`.
@@ -169,6 +170,7 @@ fn totals<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyTuple>> 
         transports,
         tracks,
         slots,
+        connections,
         packets_in,
         bytes_in,
         packets_out,
@@ -193,6 +195,7 @@ fn totals<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyTuple>> 
         transports,
         tracks,
         slots,
+        connections,
         packets_in,
         bytes_in,
         packets_out,

@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd;
 use pyo3::exceptions::{PyException, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use rostra_node::{Node, NodeConfig, NodeError};
+use rostra_node::{Node, NodeConfig, NodeError, Protocol};
 
 pyo3::create_exception!(
     rostra._media,
@@ -32,7 +32,7 @@ struct Engine {
 impl Engine {
     /// Bind the sockets and start the media threads. `host` is an IP literal; a public address is one too, with a port where it differs.
     #[new]
-    #[pyo3(signature = (host, port, public_addresses, gso, shards, command_capacity = 65_536))]
+    #[pyo3(signature = (host, port, public_addresses, gso, shards, command_capacity = 65_536, tcp = true))]
     fn new(
         host: &str,
         port: u16,
@@ -40,6 +40,7 @@ impl Engine {
         gso: bool,
         shards: usize,
         command_capacity: usize,
+        tcp: bool,
     ) -> PyResult<Self> {
         let host: IpAddr = host
             .parse()
@@ -51,6 +52,7 @@ impl Engine {
         let config = NodeConfig {
             host,
             port,
+            tcp,
             public_addresses,
             gso,
             shards,
@@ -59,10 +61,12 @@ impl Engine {
         let node = Node::open(&config).map_err(|error| match &error {
             NodeError::Shards(_) => PyValueError::new_err(error.to_string()),
             // With the number, Python chooses the subclass of OSError.
-            NodeError::Listen(_, cause) | NodeError::System(cause) => match cause.raw_os_error() {
-                Some(number) => PyOSError::new_err((number, error.to_string())),
-                None => PyOSError::new_err(error.to_string()),
-            },
+            NodeError::Listen(_, cause) | NodeError::ListenTcp(_, cause) | NodeError::System(cause) => {
+                match cause.raw_os_error() {
+                    Some(number) => PyOSError::new_err((number, error.to_string())),
+                    None => PyOSError::new_err(error.to_string()),
+                }
+            }
             NodeError::Certificate(_) | NodeError::Dtls(_) => PyRuntimeError::new_err(error.to_string()),
         })?;
         Ok(Self { node })
@@ -102,7 +106,13 @@ impl Engine {
         self.node
             .candidates()
             .iter()
-            .map(|address| (address.ip().to_string(), address.port(), "udp"))
+            .map(|candidate| {
+                let protocol = match candidate.protocol {
+                    Protocol::Udp => "udp",
+                    Protocol::Tcp => "tcp",
+                };
+                (candidate.address.ip().to_string(), candidate.address.port(), protocol)
+            })
             .collect()
     }
 

@@ -1,4 +1,4 @@
-//! Names that cross module boundaries. Python mints every id; the media plane only knows them.
+//! Names that cross module boundaries. Python mints every id but those of connections; the media plane only knows them.
 
 use std::fmt;
 
@@ -17,6 +17,10 @@ pub struct GroupId(pub u64);
 /// One source of a group: all tracks that it ever has share it. Minted by the control plane, never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SourceKey(pub u64);
+
+/// One TCP connection of the media port. Minted by whoever accepts it; used again only after the core was told of its end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ConnectionId(pub u32);
 
 /// RTP synchronisation source (RFC 3550 §3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

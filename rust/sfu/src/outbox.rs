@@ -1,6 +1,9 @@
 //! Datagrams on their way out, laid out for UDP segmentation offload: equal sizes but a shorter last one.
 
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
+
+use crate::ids::ConnectionId;
 
 /// Bytes of one outbox. 64 datagrams of full size; more leave in the next round.
 pub const OUTBOX_BYTES: usize = 64 * 1500;
@@ -9,13 +12,42 @@ pub const MAX_RUN: usize = 40;
 /// UDP payloads above this are counted: they do not fit an IPv6 minimum MTU of 1 280.
 pub const SAFE_PAYLOAD: usize = 1232;
 
-/// Where a datagram leaves and where it goes.
+/// What carries a path.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Via {
+    /// Datagrams.
+    Udp,
+    /// Frames of one TCP connection (RFC 4571). Another connection between the same addresses is another path.
+    Tcp(ConnectionId),
+}
+
+impl Via {
+    /// As in `a=candidate`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp(_) => "tcp",
+        }
+    }
+}
+
+/// Where a datagram leaves and where it goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Path {
     /// Our address, as the peer sees it on this path.
     pub local: SocketAddr,
     /// The peer's address.
     pub remote: SocketAddr,
+    /// What carries it.
+    pub via: Via,
+}
+
+impl Hash for Path {
+    /// By the addresses alone: datagrams and a connection between the same two are rare, and every packet is looked up.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.local.hash(state);
+        self.remote.hash(state);
+    }
 }
 
 /// Datagrams to one peer, back to back in the arena.
@@ -161,6 +193,7 @@ mod tests {
         Path {
             local: SocketAddr::from(([127, 0, 0, 1], 1)),
             remote: SocketAddr::from(([127, 0, 0, 1], port)),
+            via: Via::Udp,
         }
     }
 
@@ -207,6 +240,21 @@ mod tests {
         let mut outbox = Outbox::default();
         assert!(outbox.push(path(2), &[1; 10]) && outbox.push(path(3), &[2; 10]));
         assert_eq!(outbox.runs().len(), 2);
+    }
+
+    #[test]
+    fn a_connection_between_the_same_addresses_is_another_path() {
+        let tcp = |number| Path {
+            via: Via::Tcp(ConnectionId(number)),
+            ..path(2)
+        };
+        assert!(path(2) != tcp(1) && tcp(1) != tcp(2) && tcp(1) == tcp(1));
+        let mut outbox = Outbox::default();
+        for path in [path(2), tcp(1), tcp(1), tcp(2)] {
+            assert!(outbox.push(path, &[0; 10]));
+        }
+        let runs: Vec<_> = outbox.runs().iter().map(|run| (run.path.via.code(), run.len)).collect();
+        assert_eq!(runs, [("udp", 10), ("tcp", 20), ("tcp", 10)]);
     }
 
     #[test]

@@ -93,4 +93,12 @@ reasons! {
     LinkGap => "link_gap",
     /// A frame for the process which feeds that it left no room for.
     LinkFull => "link_full",
+    /// A frame for a TCP connection that takes no more.
+    TcpFull => "tcp_full",
+    /// A TCP connection beyond what all, or one address, may have; or one without a name that gave way to a newer one.
+    TcpRefused => "tcp_refused",
+    /// A TCP connection that began with something else than ICE checks.
+    TcpNotStun => "tcp_not_stun",
+    /// A TCP connection on which nobody authenticated in time.
+    TcpNameless => "tcp_nameless",
 }

@@ -119,6 +119,8 @@ impl Waiting {
 pub struct TransportReport {
     /// Since `OpenTransport`.
     pub age_us: u64,
+    /// Where its media goes now: "udp" or "tcp". `None`: nowhere yet, or its connection has ended.
+    pub via: Option<&'static str>,
     /// The first authenticated check.
     pub ice_us: Option<u64>,
     /// Keys were in use.

@@ -11,6 +11,8 @@ pub struct Stats {
     pub tracks: u64,
     /// Slots of live transports (gauge).
     pub slots: u64,
+    /// Open TCP connections of the media port (gauge).
+    pub connections: u64,
     /// Datagrams, and frames of local feeds, received.
     pub packets_in: u64,
     /// Their UDP payload bytes, and whole frames.
@@ -56,6 +58,7 @@ impl Stats {
             transports,
             tracks,
             slots,
+            connections,
             packets_in,
             bytes_in,
             packets_out,
@@ -78,6 +81,7 @@ impl Stats {
         self.transports += transports;
         self.tracks += tracks;
         self.slots += slots;
+        self.connections += connections;
         self.packets_in += packets_in;
         self.bytes_in += bytes_in;
         self.packets_out += packets_out;

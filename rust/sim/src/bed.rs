@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{Command, Event, Kind, SrtpProfile};
 use rostra_sfu::ids::{Mid, TrackId, TransportId};
-use rostra_sfu::outbox::Outbox;
+use rostra_sfu::outbox::{Outbox, Via};
 use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
 use rostra_sfu::stats::Stats;
 use rostra_sfu::time::Time;
@@ -306,7 +306,15 @@ impl Bed {
         self.in_shard(Work::Packets, |shard, _| {
             for (from, bytes) in &mut datagrams {
                 let (from, bytes) = (*from, bytes.as_mut_slice());
-                shard.datagram(now, Datagram { from, to, bytes });
+                shard.datagram(
+                    now,
+                    Datagram {
+                        from,
+                        to,
+                        via: Via::Udp,
+                        bytes,
+                    },
+                );
             }
         });
     }

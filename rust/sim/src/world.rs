@@ -10,7 +10,7 @@ use std::time::Instant;
 use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{Command, Event, Kind, TransportSpec};
 use rostra_sfu::ids::{Mid, TrackId, TransportId};
-use rostra_sfu::outbox::Outbox;
+use rostra_sfu::outbox::{Outbox, Via};
 use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
 use rostra_sfu::stats::Stats;
 use rostra_sfu::time::Time;
@@ -260,6 +260,7 @@ impl World {
                     Datagram {
                         from,
                         to: self.server.address,
+                        via: Via::Udp,
                         bytes: &mut bytes,
                     },
                 );

@@ -11,3 +11,5 @@ mod ice;
 mod rtcp;
 #[path = "attacks/rtp.rs"]
 mod rtp;
+#[path = "attacks/tcp.rs"]
+mod tcp;

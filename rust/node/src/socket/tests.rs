@@ -1,6 +1,8 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use rostra_sfu::outbox::Via;
+
 use super::*;
 use crate::sys::{is_readable, wait_readable};
 
@@ -37,6 +39,7 @@ fn run_to(port: &UdpPort, peer: &UdpSocket) -> (Outbox, Vec<Vec<u8>>) {
     let path = Path {
         local: port.local_addr(),
         remote: peer.local_addr().unwrap(),
+        via: Via::Udp,
     };
     let datagrams: Vec<Vec<u8>> = (0..6u8).map(|i| vec![i; if i == 5 { 90 } else { 1100 }]).collect();
     let mut outbox = Outbox::default();
@@ -80,6 +83,7 @@ fn a_run_that_the_kernel_will_not_cut_is_repeated_plainly_and_counted() {
     let path = Path {
         local: port.local_addr(),
         remote: peer.local_addr().unwrap(),
+        via: Via::Udp,
     };
     let bytes: Vec<u8> = (0..60u8).flat_map(|i| [i; 8]).collect();
     let mut sent = Sent::default();
@@ -124,14 +128,16 @@ fn a_wildcard_socket_knows_the_address_that_was_called_and_answers_from_it() {
         assert!(outbox.push(
             Path {
                 local: to,
-                remote: from
+                remote: from,
+                via: Via::Udp
             },
             b"segment-1"
         ));
         assert!(outbox.push(
             Path {
                 local: to,
-                remote: from
+                remote: from,
+                via: Via::Udp
             },
             b"segment-2"
         ));
@@ -185,6 +191,7 @@ fn more_messages_than_one_call_takes_all_leave() {
         let path = Path {
             local: port.local_addr(),
             remote: peers[usize::from(i % 2)].local_addr().unwrap(),
+            via: Via::Udp,
         };
         assert!(outbox.push(path, &[i]));
     }
@@ -205,6 +212,7 @@ fn a_datagram_that_cannot_leave_costs_only_itself() {
     let good = Path {
         local: port.local_addr(),
         remote: peer.local_addr().unwrap(),
+        via: Via::Udp,
     };
     // 192.0.2.1 is none of our addresses (RFC 5737), so the kernel refuses it as a source.
     let bad = Path {

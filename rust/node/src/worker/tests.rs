@@ -1,18 +1,22 @@
 //! The loop with a core that answers every datagram with the same bytes, and breaks on demand.
 
-use std::io::Read;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use rostra_sfu::choice::BandwidthSpec;
 use rostra_sfu::command::{DtlsRole, LocalFeedSpec, RefusalCode, TransportSpec};
-use rostra_sfu::outbox::Path;
+use rostra_sfu::outbox::{Path, Via};
 use rostra_sfu::transport::frame::MAX_FRAME;
+use rostra_sfu::transport::framing;
 use socket2::{Domain, Socket, Type};
 
 use super::*;
 use crate::feeds::LocalLink;
+
+/// What names a connection; it has the first byte of STUN.
+const NAME: &[u8] = b"\x00\x01name";
 
 #[derive(Default)]
 struct Echo {
@@ -24,6 +28,9 @@ struct Echo {
     last: Option<Path>,
     /// Frames that came, which go back as they are.
     frames: Vec<(TransportId, Vec<u8>)>,
+    /// Paths that said their name.
+    named: HashSet<Path>,
+    abandoned: Vec<ConnectionId>,
 }
 
 impl Core for Echo {
@@ -50,6 +57,11 @@ impl Core for Echo {
                 if let Some(path) = self.last {
                     self.waiting.push_back((path, b"bye".to_vec()));
                 }
+                for path in self.named.drain() {
+                    if let Via::Tcp(connection) = path.via {
+                        self.abandoned.push(connection);
+                    }
+                }
             }
             other => panic!("not part of these tests: {other:?}"),
         }
@@ -59,10 +71,12 @@ impl Core for Echo {
         let path = Path {
             local: datagram.to,
             remote: datagram.from,
+            via: datagram.via,
         };
         self.stats.packets_in += 1;
         self.last = Some(path);
         match &*datagram.bytes {
+            NAME => drop(self.named.insert(path)),
             b"panic" => panic!("as ordered by the test"),
             b"who" => {
                 let open = format!("{:?}", self.open.iter().map(|id| id.0).collect::<Vec<_>>());
@@ -123,6 +137,20 @@ impl Core for Echo {
     fn stats(&self) -> Stats {
         self.stats.clone()
     }
+
+    fn is_known(&self, path: &Path) -> bool {
+        self.named.contains(path)
+    }
+
+    fn hang_up(&mut self, _now: Time, path: &Path) {
+        self.named.remove(path);
+        let transport = TransportId(u64::from(path.remote.port()));
+        self.events.push(Event::TransportStalled { transport });
+    }
+
+    fn take_abandoned(&mut self, into: &mut Vec<ConnectionId>) {
+        into.append(&mut self.abandoned);
+    }
 }
 
 struct Rig {
@@ -137,20 +165,16 @@ impl Rig {
     fn new() -> Self {
         let port = UdpPort::open("127.0.0.1:0".parse().unwrap(), true, false).unwrap();
         let address = port.local_addr();
+        let ports = Ports {
+            udp: port,
+            tcp: Some(TcpPort::open(address).unwrap()),
+        };
         let inbox = Arc::new(Inbox::new(100).unwrap());
         let log = Arc::new(EventLog::new(1).unwrap());
         let (for_inbox, for_log) = (Arc::clone(&inbox), Arc::clone(&log));
         let thread = std::thread::spawn(move || {
-            Worker::new(
-                0,
-                Instant::now(),
-                port,
-                Feeds::new().unwrap(),
-                for_inbox,
-                for_log,
-                Echo::default,
-            )
-            .run();
+            let feeds = Feeds::new().unwrap();
+            Worker::new(0, Instant::now(), ports, feeds, for_inbox, for_log, Echo::default).run();
         });
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -196,6 +220,37 @@ impl Drop for Rig {
         if self.thread.is_some() {
             self.close();
         }
+    }
+}
+
+/// A client with a name.
+struct Framed(TcpStream);
+
+impl Framed {
+    fn new(rig: &Rig) -> Self {
+        let stream = TcpStream::connect(rig.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut framed = Self(stream);
+        framed.say(NAME);
+        framed
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        let mut frame = Vec::new();
+        assert!(framing::write(&mut frame, bytes));
+        self.0.write_all(&frame).unwrap();
+    }
+
+    fn hear(&mut self) -> String {
+        let mut header = [0; 2];
+        self.0.read_exact(&mut header).unwrap();
+        let mut bytes = vec![0; usize::from(u16::from_be_bytes(header))];
+        self.0.read_exact(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn is_closed(&mut self) -> bool {
+        matches!(self.0.read(&mut [0; 100]), Ok(0))
     }
 }
 
@@ -450,6 +505,24 @@ fn a_feed_that_never_pauses_does_not_keep_datagrams_waiting() {
 }
 
 #[test]
+fn connections_are_served_beside_datagrams() {
+    let rig = Rig::new();
+    let mut clients = [Framed::new(&rig), Framed::new(&rig)];
+    for i in 0..100 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.say(format!("{number}-{i}").as_bytes());
+        }
+        rig.say(&i.to_string());
+        assert_eq!(rig.hear(), i.to_string());
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        for i in 0..100 {
+            assert_eq!(client.hear(), format!("{number}-{i}"));
+        }
+    }
+}
+
+#[test]
 fn every_end_of_a_feed_closes_its_link() {
     let mut rig = Rig::new();
     let [(one, first), (two, second), (three, third), (twice, refused)] = [1, 2, 3, 1].map(feed);
@@ -471,4 +544,53 @@ fn every_end_of_a_feed_closes_its_link() {
     let (five, fifth) = feed(5);
     assert_eq!(rig.inbox.submit(vec![five]), Err(crate::queue::Overloaded));
     assert_eq!(next(&fifth), b"");
+}
+
+#[test]
+fn an_order_is_obeyed_before_a_frame_that_was_sent_after_it() {
+    let rig = Rig::new();
+    let mut client = Framed::new(&rig);
+    for i in 1..=50 {
+        rig.inbox.submit(vec![open(i)]).unwrap();
+        client.say(b"who");
+        assert_eq!(client.hear(), format!("{:?}", (1..=i).collect::<Vec<_>>()));
+    }
+}
+
+#[test]
+fn the_core_is_told_when_a_connection_ends() {
+    let rig = Rig::new();
+    let mut client = Framed::new(&rig);
+    client.say(b"hello");
+    assert_eq!(client.hear(), "hello");
+    let transport = TransportId(u64::from(client.0.local_addr().unwrap().port()));
+    drop(client);
+    assert_eq!(rig.events(1), [Event::TransportStalled { transport }]);
+}
+
+#[test]
+fn a_connection_of_a_closed_transport_hears_goodbye_and_ends() {
+    let rig = Rig::new();
+    rig.inbox.submit(vec![open(1)]).unwrap();
+    let mut client = Framed::new(&rig);
+    client.say(b"hello");
+    assert_eq!(client.hear(), "hello");
+    rig.inbox.submit(vec![close(1)]).unwrap();
+    assert_eq!(client.hear(), "bye");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_panic_ends_every_connection_that_had_a_name() {
+    let rig = Rig::new();
+    let mut clients = [Framed::new(&rig), Framed::new(&rig)];
+    for client in &mut clients {
+        client.say(b"hello");
+        assert_eq!(client.hear(), "hello");
+    }
+    rig.say("panic");
+    assert!(clients.iter_mut().all(Framed::is_closed));
+    let mut fresh = Framed::new(&rig);
+    fresh.say(b"who");
+    assert_eq!(fresh.hear(), "[]");
 }

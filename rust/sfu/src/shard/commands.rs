@@ -219,7 +219,7 @@ impl ShardCore {
             }
             for path in &peer.paths {
                 if self.by_path.get(path) == Some(&index) {
-                    self.by_path.remove(path);
+                    self.abandon(path);
                 }
             }
         }

@@ -303,6 +303,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::outbox::Via;
 
     #[test]
     fn replies_beyond_the_queue_are_refused_and_counted() {
@@ -310,6 +311,7 @@ mod tests {
         let path = Path {
             local: address,
             remote: address,
+            via: Via::Udp,
         };
         let mut control = Control::default();
         for _ in 0..MAX_CONTROL + 3 {

@@ -19,6 +19,7 @@ impl ShardCore {
         let path = Path {
             local: datagram.to,
             remote: datagram.from,
+            via: datagram.via,
         };
         match classify(datagram.bytes).ok_or(DropReason::NotClassified)? {
             Class::Stun => self.receive_stun(now, path, datagram.bytes),
@@ -66,19 +67,7 @@ impl ShardCore {
                 started = true;
             }
         }
-        if self.by_path.get(&path) != Some(&index) {
-            self.by_path.insert(path, index);
-            let ice = &transport.ice;
-            let by_path = &mut self.by_path;
-            transport.paths.retain(|known| {
-                let keep = *known != path && ice.is_valid(known);
-                if !keep && *known != path && by_path.get(known) == Some(&index) {
-                    by_path.remove(known);
-                }
-                keep
-            });
-            transport.paths.push(path);
-        }
+        self.lead(path, index);
         self.authenticated(now, index);
         if started {
             // In the active role the hello leaves now, and is repeated when nobody answers.

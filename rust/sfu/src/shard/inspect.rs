@@ -39,6 +39,10 @@ impl ShardCore {
         };
         Some(TransportReport {
             age_us: now.micros_since(transport.opened),
+            via: transport
+                .webrtc()
+                .and_then(|peer| peer.ice.media_path())
+                .map(|path| path.via.code()),
             ice_us: since(transport.webrtc().and_then(|peer| peer.handshaking)),
             dtls_us: since(connected),
             first_packet_us: since(packet),
@@ -84,9 +88,11 @@ impl ShardCore {
                     Some(_) => {}
                 }
             }
-            let misled = transport
-                .webrtc()
-                .is_some_and(|peer| peer.ice.local_ufrags().any(|ufrag| self.by_ufrag.get(ufrag) != Some(&index)));
+            let misled = transport.webrtc().is_some_and(|peer| {
+                peer.ice
+                    .local_ufrags()
+                    .any(|ufrag| self.by_ufrag.get(ufrag) != Some(&index))
+            });
             if self.by_id.get(&transport.id) != Some(&index) || misled {
                 problems.push(format!("{:?} is not found by its names", transport.id));
             }

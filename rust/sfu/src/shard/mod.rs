@@ -7,6 +7,7 @@
 mod allocation;
 mod binding;
 mod commands;
+mod connections;
 mod egress;
 mod hash;
 mod ingress;
@@ -23,8 +24,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::command::{CloseReason, Command, Event};
 use crate::encoding::EncodingKey;
-use crate::ids::{Ssrc, TransportId};
-use crate::outbox::{Outbox, Path};
+use crate::ids::{ConnectionId, Ssrc, TransportId};
+use crate::outbox::{Outbox, Path, Via};
 use crate::receive::Tracks;
 use crate::stats::Stats;
 use crate::time::Time;
@@ -56,6 +57,8 @@ pub struct Datagram<'a> {
     pub from: SocketAddr,
     /// Our address that it was sent to.
     pub to: SocketAddr,
+    /// What carried it. The payload of a TCP connection's frame is a datagram here.
+    pub via: Via,
     /// Its payload.
     pub bytes: &'a mut [u8],
 }
@@ -70,6 +73,8 @@ pub struct ShardCore {
     by_id: HashMap<TransportId, u32>,
     by_ufrag: HashMap<String, u32>,
     by_path: HashMap<Path, u32, BuildHasherDefault<FastHasher>>,
+    /// Connections that nobody needs any more and that have not been asked for.
+    abandoned: Vec<ConnectionId>,
     tracks: Tracks,
     voices: voices::Voices,
     timers: Timers,
@@ -112,6 +117,7 @@ impl ShardCore {
             by_id: HashMap::new(),
             by_ufrag: HashMap::new(),
             by_path: HashMap::default(),
+            abandoned: Vec::new(),
             tracks: Tracks::default(),
             voices: voices::Voices::default(),
             timers: Timers::default(),

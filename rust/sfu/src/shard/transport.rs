@@ -183,6 +183,11 @@ impl Transport {
         } else {
             self.alive() + CONSENT
         };
+        // Nothing can leave: what would like to waits for the next check.
+        let pathless = |peer: &&WebRtc| peer.handshaking.is_some() && peer.ice.media_path().is_none();
+        if let Some(peer) = self.webrtc().filter(pathless) {
+            return peer.dtls_timeout.map_or(liveness, |at| at.min(liveness));
+        }
         [
             self.webrtc().and_then(|peer| peer.dtls_timeout),
             self.receiver.next_timeout(),

@@ -164,6 +164,18 @@ impl IceLite {
         self.media
     }
 
+    /// The path is gone. Where it carried the media, the path that was checked last takes its place.
+    pub fn forget(&mut self, path: &Path) {
+        self.valid.retain(|valid| valid.path != *path);
+        if self.media.as_ref() == Some(path) {
+            self.media = self
+                .valid
+                .iter()
+                .max_by_key(|valid| valid.checked)
+                .map(|valid| valid.path);
+        }
+    }
+
     /// One path more than the cap replaces the one whose last check is oldest, but never the media path.
     fn validate(&mut self, now: Time, path: Path) -> Result<(), DropReason> {
         let fresh = ValidPath { path, checked: now };

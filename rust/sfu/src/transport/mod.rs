@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod classify;
 pub mod dtls;
 pub mod frame;
+pub mod framing;
 pub mod ice;
 pub mod srtp;
 pub mod stun;

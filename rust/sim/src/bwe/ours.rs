@@ -7,7 +7,7 @@ use std::time::Instant;
 use rostra_sfu::choice::{BandwidthSpec, LayerChoice, Priority};
 use rostra_sfu::command::{Command, Event, Kind};
 use rostra_sfu::ids::{Mid, TrackId, TransportId};
-use rostra_sfu::outbox::Outbox;
+use rostra_sfu::outbox::{Outbox, Via};
 use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
 use rostra_sfu::time::Time;
 use rostra_sfu::transport::certificate::Certificate;
@@ -102,7 +102,15 @@ impl Ours {
         let (from, to) = (self.publisher.address(), self.server);
         for mut bytes in sent {
             let bytes = bytes.as_mut_slice();
-            self.shard.datagram(Time(now_us), Datagram { from, to, bytes });
+            self.shard.datagram(
+                Time(now_us),
+                Datagram {
+                    from,
+                    to,
+                    via: Via::Udp,
+                    bytes,
+                },
+            );
         }
     }
 
@@ -172,7 +180,15 @@ impl Sender for Ours {
     fn receive(&mut self, now_us: u64, mut bytes: Vec<u8>) {
         let (from, to) = (self.viewer, self.server);
         let bytes = bytes.as_mut_slice();
-        self.shard.datagram(Time(now_us), Datagram { from, to, bytes });
+        self.shard.datagram(
+            Time(now_us),
+            Datagram {
+                from,
+                to,
+                via: Via::Udp,
+                bytes,
+            },
+        );
         self.transmit(now_us);
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{Codec, Command};
 use rostra_sfu::ids::{GroupId, SourceKey, TrackId};
-use rostra_sfu::outbox::Outbox;
+use rostra_sfu::outbox::{Outbox, Via};
 use rostra_sfu::shard::Datagram;
 use rostra_sfu::time::Time;
 
@@ -214,7 +214,15 @@ impl Hall {
         let began = cpu_time();
         for bytes in packets {
             let (to, bytes) = (SERVER.into(), bytes.as_mut_slice());
-            self.stage.shard.datagram(now, Datagram { from, to, bytes });
+            self.stage.shard.datagram(
+                now,
+                Datagram {
+                    from,
+                    to,
+                    via: Via::Udp,
+                    bytes,
+                },
+            );
         }
         self.transmit(now);
         cpu_time() - began

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rostra_sfu::command::{Command, Event, Fingerprint, Hash};
-use rostra_sfu::outbox::Outbox;
+use rostra_sfu::outbox::{Outbox, Via};
 use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
 use rostra_sfu::time::Time;
 use rostra_sfu::transport::certificate::Certificate;
@@ -87,7 +87,15 @@ impl Stage {
     /// A datagram comes. What comes of it leaves.
     pub fn datagram(&mut self, from: SocketAddr, bytes: &mut [u8]) {
         let to = self.server;
-        self.shard.datagram(self.now, Datagram { from, to, bytes });
+        self.shard.datagram(
+            self.now,
+            Datagram {
+                from,
+                to,
+                via: Via::Udp,
+                bytes,
+            },
+        );
         self.transmit();
     }
 

@@ -10,6 +10,7 @@ pub mod studio;
 pub mod stun;
 pub mod witness;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use rostra_sfu::choice::{LayerChoice, Priority};
 use rostra_sfu::command::{CloseReason, Command, Event, Fingerprint, Hash, RefusalCode};
 use rostra_sfu::ids::{Mid, TrackId, TransportId};
-use rostra_sfu::outbox::Outbox;
+use rostra_sfu::outbox::{Outbox, Via};
 use rostra_sfu::reason::DropReason;
 use rostra_sfu::shard::{Datagram, ShardConfig, ShardCore};
 use rostra_sfu::time::Time;
@@ -67,8 +68,10 @@ pub struct Bench {
     pub client: DtlsConfig,
     /// Frames for local feeds, in order.
     pub frames: Vec<(TransportId, Vec<u8>)>,
+    /// What carries the datagrams of an address from now on, both ways; UDP where nothing is said.
+    pub carriers: HashMap<SocketAddr, Via>,
     outbox: Outbox,
-    wire: Vec<(SocketAddr, Vec<u8>)>,
+    wire: Vec<(SocketAddr, Via, Vec<u8>)>,
 }
 
 impl Bench {
@@ -87,6 +90,7 @@ impl Bench {
             server: SocketAddr::from(SERVER),
             client: config(client),
             frames: Vec::new(),
+            carriers: HashMap::new(),
             outbox: Outbox::default(),
             wire: Vec::new(),
         }
@@ -130,11 +134,13 @@ impl Bench {
     /// A datagram from anywhere.
     pub fn raw(&mut self, from: SocketAddr, bytes: &[u8]) {
         let mut bytes = bytes.to_vec();
+        let via = self.carrier(from);
         self.shard.datagram(
             self.now,
             Datagram {
                 from,
                 to: self.server,
+                via,
                 bytes: &mut bytes,
             },
         );
@@ -161,7 +167,7 @@ impl Bench {
             self.wire.extend(
                 self.outbox
                     .datagrams()
-                    .map(|(path, bytes)| (path.remote, bytes.to_vec())),
+                    .map(|(path, bytes)| (path.remote, path.via, bytes.to_vec())),
             );
             if !more {
                 break;
@@ -197,11 +203,16 @@ impl Bench {
         self.transmit();
     }
 
-    /// What was sent to an address since it was asked last.
+    fn carrier(&self, address: SocketAddr) -> Via {
+        self.carriers.get(&address).copied().unwrap_or(Via::Udp)
+    }
+
+    /// What was sent to an address, by what carries it, since it was asked last.
     pub fn take(&mut self, address: SocketAddr) -> Vec<Vec<u8>> {
+        let via = self.carrier(address);
         let mut taken = Vec::new();
-        self.wire.retain_mut(|(to, bytes)| {
-            if *to == address {
+        self.wire.retain_mut(|(to, by, bytes)| {
+            if *to == address && *by == via {
                 taken.push(std::mem::take(bytes));
                 return false;
             }

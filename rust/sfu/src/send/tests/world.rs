@@ -9,7 +9,7 @@ use crate::command::{Codec, ExtensionKind, ExtensionSpec, Kind, SlotSpec, SrtpPr
 use crate::encoding::{EncodingKey, EncodingView, Encodings};
 use crate::ids::Ssrc;
 use crate::layer::Limit;
-use crate::outbox::{Outbox, Path};
+use crate::outbox::{Outbox, Path, Via};
 use crate::reason::DropReason;
 use crate::rtp::ext::ExtensionMap;
 use crate::rtp::header::RtpHeader;
@@ -88,6 +88,7 @@ pub fn path() -> Path {
     Path {
         local: SocketAddr::from(([127, 0, 0, 1], 1)),
         remote: SocketAddr::from(([127, 0, 0, 1], 2)),
+        via: Via::Udp,
     }
 }
 

@@ -2,6 +2,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
+use crate::ids::ConnectionId;
+use crate::outbox::Via;
 use crate::transport::stun::testing::request_with;
 use crate::transport::stun::{MAX_RESPONSE, Request, parse, write_request};
 
@@ -15,6 +17,7 @@ fn path(port: u16) -> Path {
     Path {
         local: SocketAddr::from(([127, 0, 0, 1], 1)),
         remote: SocketAddr::from(([127, 0, 0, 1], port)),
+        via: Via::Udp,
     }
 }
 
@@ -336,4 +339,32 @@ fn no_room_for_the_response_means_no_response() {
 #[test]
 fn passwords_stay_out_of_debug_output() {
     assert!(!format!("{:?}", ice()).contains(PWD));
+}
+
+#[test]
+fn a_connection_and_datagrams_between_the_same_addresses_are_two_paths() {
+    let mut ice = ice();
+    let tcp = |number| Path {
+        via: Via::Tcp(ConnectionId(number)),
+        ..path(9)
+    };
+    ask(&mut ice, Time(5), tcp(1), &check(false)).unwrap();
+    assert!(ice.is_valid(&tcp(1)) && !ice.is_valid(&tcp(2)) && !ice.is_valid(&path(9)));
+    assert_eq!(ice.media_path(), Some(tcp(1)));
+}
+
+#[test]
+fn the_media_of_a_forgotten_path_moves_to_the_one_that_was_checked_last_or_waits() {
+    let mut ice = ice();
+    for (at, port) in [(5, 9), (6, 10), (7, 11)] {
+        ask(&mut ice, Time(at), path(port), &check(false)).unwrap();
+    }
+    ice.forget(&path(9));
+    assert_eq!(ice.media_path(), Some(path(11)));
+    ice.forget(&path(10));
+    assert_eq!(ice.media_path(), Some(path(11)));
+    ice.forget(&path(11));
+    assert_eq!(ice.media_path(), None);
+    ask(&mut ice, Time(9), path(12), &check(false)).unwrap();
+    assert_eq!(ice.media_path(), Some(path(12)));
 }
