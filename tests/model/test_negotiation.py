@@ -324,6 +324,7 @@ def test_aiortc_names_three_fingerprints_and_all_count() -> None:
         (offering(video(), audio(), groups=(Group("BUNDLE", (Mid("0"),)),)), "no_bundle"),
         (offering(video(), audio(), groups=(Group("LS", (Mid("0"), Mid("1"))),)), "no_bundle"),
         (offering(video(rtcp_mux=False)), "no_rtcp_mux"),
+        (offering(video(), audio(rtcp_mux=False)), "no_rtcp_mux"),
         (offering(video(port=0)), "no_media"),
     ],
 )
@@ -336,6 +337,13 @@ def test_a_single_line_needs_no_group() -> None:
     answer = publish(offering(video(), groups=()), Codec.VP8)
     assert answer.description.groups == ()
     assert len(answer.tracks) == 1
+
+
+def test_a_bundle_only_line_is_muxed_as_the_tagged_one_says() -> None:
+    """RFC 9143 §7.1.3: it has no attributes of the transport of its own."""
+    answer = publish(offering(video(), audio(rtcp_mux=False, bundle_only=True, port=0)), Codec.VP8)
+    assert len(answer.tracks) == 2
+    assert all(media.rtcp_mux for media in answer.description.media)
 
 
 def test_a_bundled_line_without_its_own_port_is_used() -> None:

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from tests.scene import AUDIO, KEY, VIDEO, VIDEO_CODECS, Scene, live, main_bind, show
+from tests.scene import ALL_EVENTS, AUDIO, KEY, VIDEO, VIDEO_CODECS, Scene, live, main_bind, show
 
 from rostra.model import lifecycle, viewing
 from rostra.model.effects import Active, HangUp, Inactive, Send, StartTimer, Stopped, ViewerCount
@@ -95,6 +95,45 @@ def test_the_first_active_comes_even_to_those_who_did_not_ask() -> None:
     assert actives(scene, late) == [None]
     scene.leave(next(scene.stream.feeds).transport)
     assert Inactive not in map(type, scene.heard(early))
+
+
+def test_a_viewer_hears_what_it_asks_for_from_then_on() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view(events=frozenset())
+    live(scene, "missed")
+    scene.take(viewing.hear(scene.stream, viewer, frozenset({"active"})))
+    cam = live(scene, "cam")
+    scene.leave(cam.transport)
+    scene.take(viewing.hear(scene.stream, viewer, frozenset()))
+    live(scene, "late")
+    assert actives(scene, viewer) == [None, "cam"]
+    assert Inactive not in map(type, scene.heard(viewer))
+    assert viewing.hear(scene.stream, TransportId(99), ALL_EVENTS).stream == scene.stream
+
+
+def test_what_is_there_is_the_live_sources_and_the_count() -> None:
+    scene = Scene()
+    live(scene, "cam")
+    live(scene)
+    scene.publish("silent")
+    scene.view()
+    *told, count = viewing.present(scene.stream)
+    assert [event.source for event in told if isinstance(event, Active)] == [None, "cam"]
+    assert count == ViewerCount(scene.stream.key, 1)
+
+
+def test_the_usual_source_is_the_main_one_and_else_the_one_that_is_live_longest() -> None:
+    scene = Scene()
+    assert viewing.usual_source(scene.stream) is None
+    scene.publish("silent")
+    first = live(scene, "first")
+    live(scene, "second")
+    assert viewing.usual_source(scene.stream) == "first"
+    scene.leave(first.transport)
+    assert viewing.usual_source(scene.stream) == "second"
+    scene.publish()
+    assert viewing.usual_source(scene.stream) is None, "it begins any moment"
 
 
 def test_a_viewer_is_announced_once() -> None:

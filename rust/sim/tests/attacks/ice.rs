@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use rostra_sfu::command::{CloseReason, Event};
+use rostra_sfu::command::{CloseReason, Command, Event};
 use rostra_sfu::reason::DropReason;
 
 use crate::common::peer::Peer;
@@ -456,4 +456,38 @@ fn a09_without_consent_media_ends_within_thirty_seconds() {
     stage.unharmed();
     assert!(stage.bench.take(idle.address).is_empty(), "not a byte more");
     assert_eq!(stalls(&stage.bench, idle.id), (2, 1));
+}
+
+#[test]
+fn a_restart_of_ice_changes_names_and_nothing_else() {
+    let mut stage = Stage::new();
+    stage.unharmed();
+    let before = stage.bench.shard.footprint();
+    let old = stage.publisher.check(false);
+    let names = ["restarted", "password-after-the-restart", "client-again"].map(str::to_owned);
+    for local_ufrag in ["unused", &names[0]] {
+        let restart = Command::RestartIce {
+            transport: stage.publisher.id,
+            local_ufrag: local_ufrag.to_owned(),
+            local_pwd: names[1].clone(),
+            remote_ufrag: names[2].clone(),
+            remote_pwd: "password-of-the-client-again".to_owned(),
+        };
+        assert_eq!(stage.bench.refusal(restart), None);
+        assert_eq!(stage.bench.shard.footprint(), before + 1, "one name more");
+    }
+    // The old names count until the new ones are used.
+    stage.unharmed();
+    let spec = &mut stage.publisher.spec;
+    [spec.local_ufrag, spec.local_pwd, spec.remote_ufrag] = names;
+    stage.publisher.ping(&mut stage.bench);
+    assert_eq!(stage.bench.shard.footprint(), before);
+    assert!(stage.bench.shard.problems().is_empty());
+    let address = stage.publisher.address;
+    let dropped = drops(&mut stage, DropReason::StunUnknownUser, |stage| {
+        assert_eq!(stage.bench.answer_to(address, &old), 0);
+    });
+    assert_eq!(dropped, 1);
+    // Keys, numbers and pictures are those of before.
+    stage.unharmed();
 }
