@@ -111,7 +111,7 @@ async def test_sound_and_picture_of_ffmpeg_stay_together(page: Page, server: Ser
             if (beep && !loud) beeps.push(now);
             loud = beep;
           }, 5);
-          await wait(4000);  // the browser brings them together first
+          await wait(8000);  // the browser brings them together first
           flashes.length = beeps.length = 0;
           await wait(seconds * 1000);
           clearInterval(timer);
