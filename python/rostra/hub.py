@@ -21,7 +21,7 @@ from rostra.facts import Inspections, Reports, Voices
 from rostra.media.engine import Engine, Overloaded
 from rostra.model import diagnosis, lifecycle, local, publishing, reporting, viewing, voices
 from rostra.model.bandwidth import DEFAULT_MAX_BPS, BandwidthWish
-from rostra.model.description import SessionDescription
+from rostra.model.description import IceCredentials, SessionDescription
 from rostra.model.effects import (
     Effect,
     HangUp,
@@ -54,6 +54,7 @@ from rostra.model.media import (
     PlayoutDelay,
     Rejected,
     RemoveVoice,
+    RestartIce,
     SlotBound,
     SlotLayer,
     SlotVoice,
@@ -319,6 +320,23 @@ class Hub:
         """
         self._request(transport, lambda stream: viewing.select(stream, transport, layer))
 
+    def hear(self, transport: TransportId, events: frozenset[str]) -> tuple[SignalEvent, ...]:
+        """A viewer listens to these events from now on; what it has missed, whether it asked for it or not."""
+        self._event(transport, lambda stream: viewing.hear(stream, transport, events))
+        key = self._places.get(transport)
+        return viewing.present(self._streams[key]) if key is not None else ()
+
+    def restart_ice(self, transport: TransportId, theirs: IceCredentials) -> IceCredentials:
+        """Take new credentials of a peer; ours are returned. The old ones count until the peer uses the new.
+
+        Raises:
+            Overloaded: the media plane has no room; nothing happened.
+        """
+        ours = _credentials(transport)
+        self._submitted([RestartIce(transport, ours.ufrag, ours.pwd, theirs.ufrag, theirs.pwd)])
+        log.info("ICE restarts", transport=transport)
+        return ours
+
     def leave(self, transport: TransportId) -> None:
         """A publisher or viewer says good-bye. Idempotent."""
         self._peers.pop(transport, None)
@@ -521,7 +539,16 @@ class Hub:
                 log.info("source ended", stream=str(key), source=source)
             case BindSlot() | UnbindSlot():
                 self._reports.order(effect)  # the media plane has it
-            case OpenTransport() | OpenLocalFeed() | AddSlot() | Inspect() | AddVoice() | RemoveVoice() | Listen():
+            case (
+                OpenTransport()
+                | OpenLocalFeed()
+                | AddSlot()
+                | Inspect()
+                | AddVoice()
+                | RemoveVoice()
+                | Listen()
+                | RestartIce()
+            ):
                 pass  # the media plane has it
             case _:
                 assert_never(effect)
@@ -583,10 +610,11 @@ class Hub:
         self._timers.add(timer)
 
     def _identity(self, transport: TransportId) -> Identity:
-        """Our side of a new connection. The fragment is unique because its random part has a fixed length."""
+        """Our side of a new connection."""
+        ice = _credentials(transport)
         return Identity(
-            ufrag=f"{transport:x}{secrets.token_hex(6)}",
-            pwd=secrets.token_hex(16),
+            ufrag=ice.ufrag,
+            pwd=ice.pwd,
             fingerprint=self._engine.fingerprint,
             candidates=tuple(
                 (candidate.ip, candidate.port) for candidate in self._engine.candidates if candidate.protocol == "udp"
@@ -594,6 +622,11 @@ class Hub:
             cname=secrets.token_hex(8),
             session_id=secrets.randbits(62),
         )
+
+
+def _credentials(transport: TransportId) -> IceCredentials:
+    """The fragment belongs to no other transport because its random part has a fixed length."""
+    return IceCredentials(f"{transport:x}{secrets.token_hex(6)}", secrets.token_hex(16))
 
 
 def _random_ssrcs() -> Iterator[int]:

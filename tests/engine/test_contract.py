@@ -43,6 +43,7 @@ from rostra.model.media import (
     RefusalCode,
     Rejected,
     RemoveVoice,
+    RestartIce,
     SlotReport,
     SlotSpec,
     SlotVoice,
@@ -181,6 +182,23 @@ REFUSED: dict[str, tuple[Command, RefusalCode]] = {
         RefusalCode.TOO_MANY,
     ),
     "no password": (OpenTransport(STRANGER, replace(transport_spec(STRANGER), remote_pwd="")), RefusalCode.INVALID),
+    "restart of nobody": (RestartIce(STRANGER, "fresh", "p" * 24, "peer2", "q" * 24), RefusalCode.UNKNOWN_TRANSPORT),
+    "restart with a fragment in use": (
+        RestartIce(VIEWER, transport_spec(PUBLISHER).local_ufrag, "p" * 24, "peer2", "q" * 24),
+        RefusalCode.DUPLICATE,
+    ),
+    "restart with the same fragment": (
+        RestartIce(VIEWER, transport_spec(VIEWER).local_ufrag, "p" * 24, "peer2", "q" * 24),
+        RefusalCode.DUPLICATE,
+    ),
+    "restart without our fragment": (RestartIce(VIEWER, "", "p" * 24, "peer2", "q" * 24), RefusalCode.INVALID),
+    "restart without our password": (RestartIce(VIEWER, "fresh", "", "peer2", "q" * 24), RefusalCode.INVALID),
+    "restart without their fragment": (RestartIce(VIEWER, "fresh", "p" * 24, "", "q" * 24), RefusalCode.INVALID),
+    "restart without their password": (RestartIce(VIEWER, "fresh", "p" * 24, "peer2", ""), RefusalCode.INVALID),
+    "restart with a fragment that is too long": (
+        RestartIce(VIEWER, "fresh", "p" * 24, "q" * 257, "q" * 24),
+        RefusalCode.INVALID,
+    ),
     "no name": (OpenTransport(STRANGER, replace(transport_spec(STRANGER), cname="")), RefusalCode.INVALID),
     "no encoding": (
         OpenTransport(

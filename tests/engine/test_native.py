@@ -38,6 +38,7 @@ from rostra.model.media import (
     ReceiveSpec,
     RefusalCode,
     Rejected,
+    RestartIce,
     SlotSpec,
     TrackId,
     TransportClosed,
@@ -279,6 +280,36 @@ def test_a_check_with_wrong_credentials_is_not_answered_and_counted(engine: Nati
     stats = wait_for(engine, MediaStats)
     assert isinstance(stats, MediaStats)
     assert dict(stats.dropped)["stun_unauthenticated"] == 1
+
+
+def test_after_a_restart_old_credentials_count_until_the_first_check_with_new_ones(engine: NativeEngine) -> None:
+    fresh = "a-fresh-password-of-24-x"
+    engine.submit(OpenTransport(TransportId(1), a_spec()), RestartIce(TransportId(1), "next", fresh, "peer2", "q" * 24))
+    old, new = ("local", "peer", PWD), ("next", "peer2", fresh)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(5)
+        peer.connect(("127.0.0.1", engine.candidates[0].port))
+        # The last but one is not answered, so that the answer to the last comes in its place.
+        for number, (ours, theirs, pwd) in enumerate((old, new, old, new)):
+            transaction = bytes([number]) * 12
+            peer.send(stun_client.check(local_ufrag=ours, remote_ufrag=theirs, pwd=pwd, transaction=transaction))
+            if number != 2:
+                assert stun_client.success(peer.recv(2048), pwd).transaction == transaction
+    stats = wait_for(engine, MediaStats)
+    assert isinstance(stats, MediaStats)
+    assert dict(stats.dropped)["stun_unknown_user"] == 1
+
+
+def test_a_transport_that_ended_in_a_restart_leaves_no_fragment_behind(engine: NativeEngine) -> None:
+    one, last = TransportId(1), TransportId(9)
+    restarts = [RestartIce(one, ufrag, "p" * 24, "peer2", "q" * 24) for ufrag in ("unused", "next")]
+    engine.submit(OpenTransport(one, a_spec()), *restarts, CloseTransport(one))
+    for number, ufrag in enumerate(("local", "unused", "next"), start=2):
+        free = dataclasses.replace(a_spec(ufrag), receive=(), slots=())
+        engine.submit(OpenTransport(TransportId(number), free))
+    # Were one of the three refused, it would be told before this one.
+    engine.submit(UnbindSlot(last, Mid("1")))
+    assert wait_for(engine, Rejected) == Rejected(last, Mid("1"), RefusalCode.UNKNOWN_TRANSPORT)
 
 
 def test_a_busy_interpreter_does_not_delay_the_media_threads(engine: NativeEngine) -> None:

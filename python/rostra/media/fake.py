@@ -38,6 +38,7 @@ from rostra.model.media import (
     RefusalCode,
     Rejected,
     RemoveVoice,
+    RestartIce,
     ShownLayer,
     SlotBound,
     SlotLayer,
@@ -65,6 +66,7 @@ MAX_MEDIA: Final = 512
 MAX_CODECS: Final = 32
 MAX_FINGERPRINTS: Final = 16
 MAX_ENCODINGS: Final = 8
+MAX_CREDENTIAL: Final = 256
 AUTOMATIC: Final = LayerChoice()
 _AUDIO: Final = frozenset({Codec.OPUS, Codec.MULTIOPUS})
 
@@ -88,6 +90,14 @@ class _Transport:
     listens: Listen | None = None
     link: socket.socket | None = None
     """Of a local feed."""
+    restart: RestartIce | None = None
+
+    @property
+    def ufrags(self) -> set[str]:
+        """Our fragments, by which checks find it: two while a restart is under way. A local feed has none."""
+        if isinstance(self.spec, LocalFeedSpec):
+            return set()
+        return {self.spec.local_ufrag, *((self.restart.local_ufrag,) if self.restart is not None else ())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +172,19 @@ class FakeEngine:
         if transport in self._transports:
             self._transports[transport].is_connected = True
             self._tell(TransportConnected(transport, "SRTP_AEAD_AES_128_GCM"))
+
+    def check(self, transport: TransportId) -> None:
+        """The peer's first check with the credentials of a restart, if there was one."""
+        one = self._transports.get(transport)
+        if one is not None and (restart := one.restart) is not None and isinstance(one.spec, TransportSpec):
+            one.restart = None
+            one.spec = replace(
+                one.spec,
+                local_ufrag=restart.local_ufrag,
+                local_pwd=restart.local_pwd,
+                remote_ufrag=restart.remote_ufrag,
+                remote_pwd=restart.remote_pwd,
+            )
 
     def start(self, track: TrackId) -> None:
         """The first packet of a track comes, if its publisher is still there."""
@@ -315,6 +338,8 @@ class FakeEngine:
             case Listen():
                 self._listen(command)
                 return None
+            case RestartIce():
+                return self._restart_ice(command)
             case Inspect(transport):
                 if not self.is_silent:
                     self._tell(Inspected(transport, self._inspected(transport)))
@@ -325,10 +350,8 @@ class FakeEngine:
     def _open(self, transport: TransportId, spec: TransportSpec) -> RefusalCode | None:
         if (refusal := _refusal(spec)) is not None:
             return refusal
-        specs = [one.spec for one in self._transports.values()]
-        ufrags = {one.local_ufrag for one in specs if isinstance(one, TransportSpec)}
         is_known = any(receive.track in self._tracks for receive in spec.receive)
-        if transport in self._transports or spec.local_ufrag in ufrags or is_known:
+        if transport in self._transports or self._is_taken(spec.local_ufrag) or is_known:
             return RefusalCode.DUPLICATE
         self._transports[transport] = _Transport(spec, {slot.mid: _Slot(slot) for slot in spec.slots})
         self._tracks.update({receive.track: (transport, receive) for receive in spec.receive})
@@ -344,6 +367,21 @@ class FakeEngine:
         self._transports[transport] = _Transport(spec, {}, is_connected=True, link=link)
         self._tracks.update({receive.track: (transport, receive) for receive in spec.receive})
         self._tell(TransportConnected(transport, "local"))
+        return None
+
+    def _is_taken(self, ufrag: str) -> bool:
+        return any(ufrag in one.ufrags for one in self._transports.values())
+
+    def _restart_ice(self, command: RestartIce) -> RefusalCode | None:
+        if not _fit((command.local_ufrag, command.local_pwd, command.remote_ufrag, command.remote_pwd)):
+            return RefusalCode.INVALID
+        if command.transport not in self._transports:
+            return RefusalCode.UNKNOWN_TRANSPORT
+        if self._is_taken(command.local_ufrag):
+            return RefusalCode.DUPLICATE
+        if isinstance(self._transports[command.transport].spec, LocalFeedSpec):
+            return RefusalCode.INVALID
+        self._transports[command.transport].restart = command
         return None
 
     def _add_slot(self, transport: TransportId, spec: SlotSpec) -> RefusalCode | None:
@@ -564,12 +602,13 @@ def _hang_up(link: socket.socket) -> None:
     with contextlib.suppress(OSError):
         link.shutdown(socket.SHUT_RDWR)
     link.close()
+def _fit(credentials: tuple[str, ...]) -> bool:
+    return all(0 < len(text) <= MAX_CREDENTIAL for text in credentials)
 
 
 def _refusal(spec: TransportSpec) -> RefusalCode | None:
     """What is wrong with a transport on its own."""
-    credentials = (spec.local_ufrag, spec.local_pwd, spec.remote_ufrag, spec.remote_pwd)
-    if not all(0 < len(text) <= 256 for text in credentials) or not spec.fingerprints:
+    if not _fit((spec.local_ufrag, spec.local_pwd, spec.remote_ufrag, spec.remote_pwd)) or not spec.fingerprints:
         return RefusalCode.INVALID
     if not 0 < len(spec.cname) <= 255 or any(not 0 < extension.id < 256 for extension in spec.extensions):
         return RefusalCode.INVALID

@@ -230,6 +230,7 @@ class MediaDescription:
     end_of_candidates: bool = False
     bundle_only: bool = False
     rtcp_mux: bool = False
+    rtcp_mux_only: bool = False
     rtcp_rsize: bool = False
     extmap_allow_mixed: bool = False
     msid: tuple[Msid, ...] = ()

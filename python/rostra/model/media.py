@@ -297,6 +297,19 @@ class UnbindSlot:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartIce:
+    """New credentials for a transport (RFC 8445 §9). What authenticates with the old ones still counts until the first
+    check with the new; then they are forgotten. DTLS and SRTP go on. Fragments and passwords have 1 to 256 bytes.
+    """
+
+    transport: TransportId
+    local_ufrag: str
+    local_pwd: str = field(repr=False)
+    remote_ufrag: str
+    remote_pwd: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Inspect:
     """Tell how a transport does; ``Inspected`` is the answer, whether the transport exists or not."""
 
@@ -347,6 +360,7 @@ Command = (
     | AddVoice
     | RemoveVoice
     | Listen
+    | RestartIce
     | Inspect
 )
 

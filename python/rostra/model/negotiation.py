@@ -266,7 +266,9 @@ def _peer(offer: SessionDescription) -> _Peer:
             role = DtlsRole.PASSIVE
         case Setup.HOLDCONN:
             raise NegotiationError("bad_setup", "The offer says a=setup:holdconn, so there is nothing to connect.")
-    if any(not media.rtcp_mux for media in live if media.kind in ("audio", "video")):
+    # Of a bundle, the tagged m-line speaks for those that are bundle-only (RFC 9143 §7.1.3).
+    muxed = [media for media in live if media.kind in ("audio", "video") and not media.bundle_only]
+    if any(not media.rtcp_mux for media in muxed):
         raise NegotiationError("no_rtcp_mux", "An m-line of the offer has no a=rtcp-mux: there is one port.")
     return _Peer(ice, tuple(strong)[:MAX_FINGERPRINTS], role, bundle)
 

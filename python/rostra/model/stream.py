@@ -228,6 +228,11 @@ class Stream:
         """Whether there is something to see, now or as soon as a connected publisher sends."""
         return any(source.live for source in self.sources.values()) or any(feed.connected for feed in self.feeds)
 
+    def has_published(self, source: SourceId | None) -> bool:
+        """``is_published``, of one source."""
+        found = self.sources.get(source)
+        return found is not None and (found.live or any(feed.connected for feed in found.feeds))
+
     @property
     def is_public(self) -> bool:
         """Whether it may be watched without a token: every feed has to allow it."""

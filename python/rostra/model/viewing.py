@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rostra.model.effects import Effect, Send, Speaking, StartTimer, Unwatched, ViewerCount, Watched
+from rostra.model.effects import Active, Effect, Send, Speaking, StartTimer, Unwatched, ViewerCount, Watched
 from rostra.model.ids import SourceId, TrackName, track_name
 from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
@@ -143,6 +143,24 @@ def announce(stream: Stream, transport: TransportId) -> Decision:
     watched = tell_publishers(stream, Watched(stream.key)) if stream.audience == 1 else ()
     counted = _count(stream)
     return Decision(counted.stream, (*told, *watched, *counted.effects))
+
+
+def hear(stream: Stream, transport: TransportId, events: frozenset[str]) -> Decision:
+    """The viewer hears of these events from now on, and of no others. What there is already is ``present``."""
+    viewer = stream.viewers.get(transport)
+    return Decision(with_viewer(stream, replace(viewer, events=events)) if viewer is not None else stream)
+
+
+def present(stream: Stream) -> tuple[Active | ViewerCount, ...]:
+    """What somebody who begins to listen has missed: the live sources, the main one first, and how many watch."""
+    live = [source.active(stream.key) for source in stream.live_sources()]
+    return (*live, ViewerCount(stream.key, stream.audience))
+
+
+def usual_source(stream: Stream) -> SourceId | None:
+    """The source for viewers who name none and cannot choose later: the main one, else the one that is live longest."""
+    live = stream.live_sources()
+    return None if None in stream.sources or not live else live[0].id
 
 
 def project(stream: Stream, cmd: Project, ssrcs: Iterator[int]) -> Decision:

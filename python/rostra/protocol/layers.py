@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from rostra.model.effects import Layers, LayersOf
-from rostra.model.media import EncodingReport, LayerReport, ShownLayer, Target, TrackLayers
+from rostra.model.media import EncodingReport, LayerReport, Mid, ShownLayer, Target, TrackLayers
 
 _NOT_APPLICABLE: Final = 255
 _UNSET: Final = msgspec.UNSET
@@ -92,7 +92,7 @@ class _State(msgspec.Struct, frozen=True):
 
 class _Data(msgspec.Struct, frozen=True, rename="camel"):
     stream_id: str
-    medias: dict[str, msgspec.Raw]
+    medias: dict[Mid, msgspec.Raw]
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
@@ -105,8 +105,12 @@ _encoder = msgspec.json.Encoder()
 
 def encode_layers(event: Layers) -> str:
     """The event."""
-    medias = {str(media.mid): msgspec.Raw(_media(media)) for media in event.medias}
-    return _encoder.encode(_Event(event.name, _Data(str(event.stream), medias))).decode()
+    return _encoder.encode(_Event(event.name, _Data(str(event.stream), encode_medias(event)))).decode()
+
+
+def encode_medias(event: Layers) -> dict[Mid, msgspec.Raw]:
+    """The layers of each m-line, for whoever frames them in another way."""
+    return {media.mid: msgspec.Raw(_media(media)) for media in event.medias}
 
 
 def _media(media: LayersOf) -> bytes:

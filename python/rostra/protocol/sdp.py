@@ -164,6 +164,7 @@ class _Section:
     end_of_candidates: bool = False
     bundle_only: bool = False
     rtcp_mux: bool = False
+    rtcp_mux_only: bool = False
     rtcp_rsize: bool = False
     extmap_allow_mixed: bool = False
     msid: list[Msid] = field(default_factory=list)
@@ -200,6 +201,7 @@ class _Section:
             end_of_candidates=self.end_of_candidates,
             bundle_only=self.bundle_only,
             rtcp_mux=self.rtcp_mux,
+            rtcp_mux_only=self.rtcp_mux_only,
             rtcp_rsize=self.rtcp_rsize,
             extmap_allow_mixed=self.extmap_allow_mixed,
             msid=tuple(self.msid),
@@ -571,6 +573,7 @@ _ON_MEDIA: Final[dict[str, Callable[[_Section, str], None]]] = {
     "end-of-candidates": _on_flag("end_of_candidates"),
     "bundle-only": _on_flag("bundle_only"),
     "rtcp-mux": _on_flag("rtcp_mux"),
+    "rtcp-mux-only": _on_flag("rtcp_mux_only"),
     "rtcp-rsize": _on_flag("rtcp_rsize"),
     "msid": _on_msid,
     "rtpmap": _on_rtpmap,
@@ -622,9 +625,7 @@ def _media_lines(m: MediaDescription) -> Iterator[str]:
     """One section. The ``c=`` line is a placeholder: ICE says where media goes (RFC 8839 §4.2.1.1)."""
     yield " ".join((f"m={m.kind} {m.port} {m.protocol}", *m.formats))
     yield "c=IN IP4 0.0.0.0"
-    for c in m.candidates:
-        base = f"a=candidate:{c.foundation} {c.component} {c.transport} {c.priority} {c.address} {c.port} typ {c.type}"
-        yield " ".join((base, *(f"{name} {value}" for name, value in c.extensions)))
+    yield from map(candidate_line, m.candidates)
     if m.end_of_candidates:
         yield "a=end-of-candidates"
     yield from _transport_lines(m)
@@ -642,6 +643,8 @@ def _media_lines(m: MediaDescription) -> Iterator[str]:
         yield f"a=msid:{msid.stream}" + (f" {msid.track}" if msid.track else "")
     if m.rtcp_mux:
         yield "a=rtcp-mux"
+    if m.rtcp_mux_only:
+        yield "a=rtcp-mux-only"
     if m.rtcp_rsize:
         yield "a=rtcp-rsize"
     if m.sctp_port is not None:
@@ -664,6 +667,12 @@ def _media_lines(m: MediaDescription) -> Iterator[str]:
         yield " ".join((f"a=ssrc-group:{ssrc_group.semantics}", *map(str, ssrc_group.ssrcs)))
     for s in m.ssrcs:
         yield f"a=ssrc:{s.ssrc} {s.attribute}" + (f":{s.value}" if s.value is not None else "")
+
+
+def candidate_line(c: Candidate) -> str:
+    """A candidate as a line of its own, which fragments have too."""
+    base = f"a=candidate:{c.foundation} {c.component} {c.transport} {c.priority} {c.address} {c.port} typ {c.type}"
+    return " ".join((base, *(f"{name} {value}" for name, value in c.extensions)))
 
 
 def _written(parameters: Parameters) -> str:

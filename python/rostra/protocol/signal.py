@@ -330,6 +330,13 @@ def encode_event(event: SignalEvent) -> str:
     return _encoder.encode(_Event(event.name, _event_data(event))).decode()
 
 
+def encode_event_data(
+    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Vad | Speaking,
+) -> bytes:
+    """The data of an event alone, for whoever frames it in another way."""
+    return _encoder.encode(_event_data(event))
+
+
 def _event_data(
     event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Vad | Speaking,
 ) -> _EventData:

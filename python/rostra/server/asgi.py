@@ -10,10 +10,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from rostra import __version__
-from rostra.server import debug, director, page
+from rostra.server import debug, director, page, whep, whip
 from rostra.server.context import Context
 from rostra.server.http import Headers, on_error, on_http_exception
 from rostra.server.metrics import Metrics
+from rostra.server.resources import Resources
 from rostra.server.signalling import Sockets
 
 _API: Final = frozenset({"/api/director/publish", "/api/director/subscribe", page.SETTINGS})
@@ -36,6 +37,8 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
         *sockets.routes(),
         page.settings(context),
         debug.route(context),
+        whip.route(context, Resources(context.hub)),
+        whep.route(context, Resources(context.hub)),
         Route("/healthz", _healthz),
         Route("/metrics", get_metrics),
         Route("/api/{path:path}", _other, methods=_ALL_METHODS),

@@ -6,17 +6,28 @@ from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rostra.config import Config
 from rostra.model.ids import StreamKey
 from rostra.protocol.director import encode_fail
 
-_BODY_TIMEOUT_S: Final = 10
+BODY_TIMEOUT_S: Final = 10
+_LENGTH: Final = re.compile("[0-9]{1,18}")
+_CLOSE: Final = {"Connection": "close"}
+"""What is left of the body is not waited for."""
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _CORS_PATHS: Final = "/api/director/"
 _CORS: Final = [(b"access-control-allow-origin", b"*")]
+DOORS: Final = ("/api/whip/", "/api/whep/")
+"""Paths of WHIP and WHEP, whose failures are plain text."""
+_DOOR_HEADERS: Final = [
+    *_CORS,
+    (b"access-control-expose-headers", b"Location, Link, ETag, Retry-After, WWW-Authenticate"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+]
 # Lit writes style attributes; nothing else is inline, and nothing comes from elsewhere.
 _CSP: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -45,18 +56,39 @@ async def read_json_body(request: Request, limit: int) -> bytes:
     Raises:
         HTTPException: 415, 413 over ``limit`` bytes, 408 when it does not come.
     """
+    check_body(request, limit, "application/json")
+    return await read_body(request, limit)
+
+
+def check_body(request: Request, limit: int, media_type: str) -> None:
+    """Refuse a body for what its header fields say, before a byte of it is read.
+
+    Raises:
+        HTTPException: 415, 413 over ``limit`` bytes.
+    """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
+    if content_type != media_type:
         raise HTTPException(415, "Unsupported Media Type")
+    length = request.headers.get("content-length", "0")
+    if not _LENGTH.fullmatch(length) or int(length) > limit:
+        raise HTTPException(413, "Content Too Large", headers=_CLOSE)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, of which never more than ``limit`` bytes and one chunk are kept.
+
+    Raises:
+        HTTPException: 413 over ``limit`` bytes, 408 when it does not come.
+    """
     body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
+        async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limit:
-                    raise HTTPException(413, "Content Too Large")
+                    raise HTTPException(413, "Content Too Large", headers=_CLOSE)
     except TimeoutError:
-        raise HTTPException(408, "Request Timeout") from None
+        raise HTTPException(408, "Request Timeout", headers=_CLOSE) from None
     return bytes(body)
 
 
@@ -78,18 +110,23 @@ def origin(connection: HTTPConnection, config: Config) -> tuple[bool, str]:
     return is_secure, host
 
 
-async def on_http_exception(_request: Request, error: Exception) -> Response:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     """Paths, methods and bodies that are wrong."""
     if not isinstance(error, HTTPException):
         raise error
-    response = fail(error.status_code, str(error.detail))
+    response = _failure(request, error.status_code, str(error.detail))
     response.headers.update(error.headers or {})
     return response
 
 
-async def on_error(_request: Request, _error: Exception) -> Response:
+async def on_error(request: Request, _error: Exception) -> Response:
     """Our own fault. The server logs it; the client only learns that."""
-    return fail(500, "Internal Server Error")
+    return _failure(request, 500, "Internal Server Error")
+
+
+def _failure(request: Request, status: int, message: str) -> Response:
+    """As the clients of this path expect it."""
+    return PlainTextResponse(message, status) if request.url.path.startswith(DOORS) else fail(status, message)
 
 
 class Headers:
@@ -103,7 +140,11 @@ class Headers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        extra = _CORS if scope["path"].startswith(_CORS_PATHS) else _SECURITY
+        extra = _SECURITY
+        if scope["path"].startswith(_CORS_PATHS):
+            extra = _CORS
+        elif scope["path"].startswith(DOORS):
+            extra = _DOOR_HEADERS
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

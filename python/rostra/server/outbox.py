@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from rostra.model.effects import Layers, SignalEvent, Speaking, Vad, ViewerCount
@@ -19,7 +20,9 @@ class Outbox:
     kept, for when nothing else waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, encode: Callable[[SignalEvent], str] = encode_event) -> None:
+        """``encode``: how events look on this way out."""
+        self._encode: Final = encode
         self.overflowed: Final = asyncio.Event()
         """Set once the reader is too slow. From then on messages are lost, so that the socket has to end."""
         self._messages: Final[deque[str]] = deque()
@@ -57,7 +60,7 @@ class Outbox:
             self._layers = event
             self._wake.set()
         else:
-            self.post(encode_event(event))
+            self.post(self._encode(event))
 
     def finish(self) -> None:
         """Nothing comes after what is there."""
@@ -73,15 +76,15 @@ class Outbox:
                 return text
             if self._count is not None:
                 count, self._count = self._count, None
-                return encode_event(count)
+                return self._encode(count)
             if self._voices:
-                return encode_event(self._voices.pop(next(iter(self._voices))))
+                return self._encode(self._voices.pop(next(iter(self._voices))))
             if self._speaking is not None:
                 speaking, self._speaking = self._speaking, None
-                return encode_event(speaking)
+                return self._encode(speaking)
             if self._layers is not None:
                 layers, self._layers = self._layers, None
-                return encode_event(layers)
+                return self._encode(layers)
             if self._is_finished:
                 return None
             self._wake.clear()

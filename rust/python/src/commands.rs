@@ -132,6 +132,13 @@ fn command(object: &Value<'_>, class: &str) -> Read<Command> {
             mids: field!(object, mids, |value| list(value, mid)),
             excluded: field!(object, excluded, |value| list(value, source_key)),
         },
+        "RestartIce" => Command::RestartIce {
+            transport: field!(object, transport, transport_id),
+            local_ufrag: field!(object, local_ufrag, text),
+            local_pwd: field!(object, local_pwd, text),
+            remote_ufrag: field!(object, remote_ufrag, text),
+            remote_pwd: field!(object, remote_pwd, text),
+        },
         "Inspect" => Command::Inspect {
             transport: field!(object, transport, transport_id),
         },

@@ -91,6 +91,20 @@ pub enum Command {
         /// Who is never played.
         excluded: Vec<SourceKey>,
     },
+    /// New credentials for a transport (RFC 8445 §9). What authenticates with the old ones still counts until the first check with the new;
+    /// then they are forgotten. DTLS and SRTP go on.
+    RestartIce {
+        /// The transport.
+        transport: TransportId,
+        /// Our new fragment, unique in the process.
+        local_ufrag: String,
+        /// Our new password.
+        local_pwd: String,
+        /// The peer's new fragment.
+        remote_ufrag: String,
+        /// The peer's new password.
+        remote_pwd: String,
+    },
     /// Tell how a transport does; `Inspected` is the answer, whether the transport exists or not.
     Inspect {
         /// The transport.

@@ -90,6 +90,7 @@ fn refused(bench: &mut Bench, what: &str, command: Command, code: RefusalCode) {
         Command::OpenTransport { transport, .. }
         | Command::OpenLocalFeed { transport, .. }
         | Command::CloseTransport { transport }
+        | Command::RestartIce { transport, .. }
         | Command::Inspect { transport } => (Some(*transport), None),
         Command::AddSlot { transport, slot } => (Some(*transport), Some(slot.mid)),
         Command::BindSlot { transport, mid, .. } | Command::UnbindSlot { transport, mid } => {

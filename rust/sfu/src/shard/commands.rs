@@ -64,6 +64,16 @@ impl ShardCore {
                 Ok(()) => (Some(transport), None, Ok(())),
                 Err((mid, code)) => (Some(transport), mid, Err(code)),
             },
+            Command::RestartIce {
+                transport,
+                local_ufrag,
+                local_pwd,
+                remote_ufrag,
+                remote_pwd,
+            } => {
+                let credentials = [&local_ufrag, &local_pwd, &remote_ufrag, &remote_pwd];
+                (Some(transport), None, self.restart_ice(transport, credentials))
+            }
             Command::Inspect { transport } => {
                 let report = self.report(now, transport).map(Box::new);
                 self.events.push(Event::Inspected { transport, report });
@@ -90,8 +100,7 @@ impl ShardCore {
         let transport = Transport {
             id,
             carrier: Carrier::WebRtc(WebRtc {
-                ice: IceLite::new(&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag, &spec.remote_pwd),
-                local_ufrag: spec.local_ufrag.clone(),
+                ice: IceLite::new(&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag),
                 dtls_role: spec.dtls_role,
                 fingerprints: spec.fingerprints,
                 phase: Phase::Waiting,
@@ -145,6 +154,24 @@ impl ShardCore {
         index
     }
 
+    /// Credentials as in a spec: our fragment and password, theirs.
+    fn restart_ice(&mut self, id: TransportId, credentials: [&String; 4]) -> Result<(), RefusalCode> {
+        validate_credentials(credentials)?;
+        let [local_ufrag, local_pwd, remote_ufrag, _] = credentials;
+        let index = *self.by_id.get(&id).ok_or(RefusalCode::UnknownTransport)?;
+        self.serving = Some(index);
+        if self.by_ufrag.contains_key(local_ufrag) {
+            return Err(RefusalCode::Duplicate);
+        }
+        let transport = self.transport(index).ok_or(RefusalCode::UnknownTransport)?;
+        let peer = transport.webrtc_mut().ok_or(RefusalCode::Invalid)?;
+        if let Some(unused) = peer.ice.restart(local_ufrag, local_pwd, remote_ufrag) {
+            self.by_ufrag.remove(&unused);
+        }
+        self.by_ufrag.insert(local_ufrag.clone(), index);
+        Ok(())
+    }
+
     fn add_slot(&mut self, id: TransportId, slot: &SlotSpec) -> Result<(), RefusalCode> {
         validate_codecs(slot.kind, &slot.codecs)?;
         let index = *self.by_id.get(&id).ok_or(RefusalCode::UnknownTransport)?;
@@ -187,7 +214,9 @@ impl ShardCore {
         };
         self.by_id.remove(&transport.id);
         if let Some(peer) = transport.webrtc() {
-            self.by_ufrag.remove(&peer.local_ufrag);
+            for ufrag in peer.ice.local_ufrags() {
+                self.by_ufrag.remove(ufrag);
+            }
             for path in &peer.paths {
                 if self.by_path.get(path) == Some(&index) {
                     self.by_path.remove(path);
@@ -227,9 +256,8 @@ impl ShardCore {
 }
 
 fn validate(spec: &TransportSpec) -> Result<(), RefusalCode> {
-    let credentials = [&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag, &spec.remote_pwd];
-    if credentials.iter().any(|text| text.is_empty() || text.len() > 256)
-        || spec.fingerprints.is_empty()
+    validate_credentials([&spec.local_ufrag, &spec.local_pwd, &spec.remote_ufrag, &spec.remote_pwd])?;
+    if spec.fingerprints.is_empty()
         || spec.cname.is_empty()
         || spec.cname.len() > 255
         || spec.extensions.iter().any(|extension| extension.id == 0)
@@ -267,6 +295,13 @@ pub(super) fn validate_media(receive: &[ReceiveSpec], slots: &[SlotSpec]) -> Res
         if !mids.insert(slot.mid) || !ssrcs.insert(slot.ssrc) || !ssrcs.insert(slot.rtx_ssrc) {
             return Err(RefusalCode::Duplicate);
         }
+    }
+    Ok(())
+}
+
+fn validate_credentials(credentials: [&String; 4]) -> Result<(), RefusalCode> {
+    if credentials.iter().any(|text| text.is_empty() || text.len() > 256) {
+        return Err(RefusalCode::Invalid);
     }
     Ok(())
 }

@@ -50,6 +50,9 @@ impl ShardCore {
         if let Some(reply) = reply.get(..checked.reply_len) {
             self.control.push(path, reply);
         }
+        if let Some(retired) = checked.retired {
+            self.by_ufrag.remove(&retired);
+        }
         if !transport.ice.is_valid(&path) {
             return Ok(());
         }

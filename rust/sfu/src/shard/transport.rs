@@ -85,7 +85,6 @@ pub(super) struct Milestones {
 
 /// What a peer connection has below RTP.
 pub(super) struct WebRtc {
-    pub local_ufrag: String,
     pub ice: IceLite,
     pub dtls_role: DtlsRole,
     pub fingerprints: Vec<Fingerprint>,

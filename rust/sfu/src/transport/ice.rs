@@ -12,12 +12,35 @@ pub const MAX_PATHS: usize = 16;
 
 /// Our half of ICE for one transport. Always controlled.
 pub struct IceLite {
-    local_ufrag: String,
-    local_pwd: String,
-    remote_ufrag: String,
+    current: Credentials,
+    /// Of a restart that the peer has not taken up yet (RFC 8445 §9).
+    next: Option<Credentials>,
     /// Grows with authenticated checks only.
     valid: Vec<ValidPath>,
     media: Option<Path>,
+}
+
+/// What a check has to know to count. The peer's password would be the key of checks of our own; a lite agent sends none, so it is not kept.
+struct Credentials {
+    local_ufrag: String,
+    local_pwd: String,
+    remote_ufrag: String,
+}
+
+impl Credentials {
+    fn new(local_ufrag: &str, local_pwd: &str, remote_ufrag: &str) -> Self {
+        Self {
+            local_ufrag: local_ufrag.to_owned(),
+            local_pwd: local_pwd.to_owned(),
+            remote_ufrag: remote_ufrag.to_owned(),
+        }
+    }
+
+    fn authenticate(&self, message: &Message<'_>) -> bool {
+        message.local_ufrag() == Some(self.local_ufrag.as_str())
+            && message.remote_ufrag() == Some(self.remote_ufrag.as_str())
+            && message.verify(self.local_pwd.as_bytes())
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,20 +50,23 @@ struct ValidPath {
 }
 
 /// What came of an authenticated request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checked {
     /// Bytes of the response; 0 when there is nothing to say.
     pub reply_len: usize,
     /// The media path is another one than before.
     pub moved: bool,
+    /// Our fragment of before a restart, which counts no longer: this was the first check with the new credentials.
+    pub retired: Option<String>,
 }
 
 impl std::fmt::Debug for IceLite {
-    /// Leaves the password out.
+    /// Leaves passwords out.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IceLite")
-            .field("local_ufrag", &self.local_ufrag)
-            .field("remote_ufrag", &self.remote_ufrag)
+            .field("local_ufrag", &self.current.local_ufrag)
+            .field("remote_ufrag", &self.current.remote_ufrag)
+            .field("next_ufrag", &self.next.as_ref().map(|next| &next.local_ufrag))
             .field("valid", &self.valid)
             .field("media", &self.media)
             .finish_non_exhaustive()
@@ -48,15 +74,28 @@ impl std::fmt::Debug for IceLite {
 }
 
 impl IceLite {
-    /// No path is valid yet. The peer's password would be the key of checks of our own; a lite agent sends none, so it is not kept.
-    pub fn new(local_ufrag: &str, local_pwd: &str, remote_ufrag: &str, _remote_pwd: &str) -> Self {
+    /// No path is valid yet.
+    pub fn new(local_ufrag: &str, local_pwd: &str, remote_ufrag: &str) -> Self {
         Self {
-            local_ufrag: local_ufrag.to_owned(),
-            local_pwd: local_pwd.to_owned(),
-            remote_ufrag: remote_ufrag.to_owned(),
+            current: Credentials::new(local_ufrag, local_pwd, remote_ufrag),
+            next: None,
             valid: Vec::new(),
             media: None,
         }
+    }
+
+    /// Take checks with these credentials, too (RFC 8445 §9); the first one makes them the only ones. Media stays where it is until the peer
+    /// nominates. Returns our fragment of an earlier restart that nobody took up, and nobody can any more.
+    pub fn restart(&mut self, local_ufrag: &str, local_pwd: &str, remote_ufrag: &str) -> Option<String> {
+        let next = Credentials::new(local_ufrag, local_pwd, remote_ufrag);
+        self.next.replace(next).map(|unused| unused.local_ufrag)
+    }
+
+    /// Our fragments, by which checks find this transport: two while a restart is under way.
+    pub fn local_ufrags(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.current)
+            .chain(&self.next)
+            .map(|credentials| credentials.local_ufrag.as_str())
     }
 
     /// Judge a message that came on `path` and write the answer into `reply` ([`stun::MAX_RESPONSE`] bytes are enough).
@@ -76,13 +115,13 @@ impl IceLite {
             MessageClass::Indication => return Err(DropReason::StunMalformed),
             MessageClass::Success | MessageClass::Error => return Err(DropReason::StunUnexpected),
         }
-        if message.local_ufrag() != Some(self.local_ufrag.as_str())
-            || message.remote_ufrag() != Some(self.remote_ufrag.as_str())
-            || !message.verify(self.local_pwd.as_bytes())
-        {
-            return Err(DropReason::StunUnauthenticated);
-        }
-        let (transaction, pwd) = (message.transaction(), self.local_pwd.as_bytes());
+        let renews = !self.current.authenticate(message);
+        let credentials = match &self.next {
+            Some(next) if renews && next.authenticate(message) => next,
+            Some(_) | None if renews => return Err(DropReason::StunUnauthenticated),
+            Some(_) | None => &self.current,
+        };
+        let (transaction, pwd) = (message.transaction(), credentials.local_pwd.as_bytes());
         let refusal = if !message.unknown().is_empty() {
             Some(ErrorCode::UnknownAttribute)
         } else if matches!(message.role(), Some(IceRole::Controlled(_))) {
@@ -96,6 +135,7 @@ impl IceLite {
             return Ok(Checked {
                 reply_len,
                 moved: false,
+                retired: None,
             });
         }
         let reply_len = stun::write_success(reply, transaction, path.remote, pwd).unwrap_or(0);
@@ -104,7 +144,13 @@ impl IceLite {
         if moved {
             self.media = Some(path);
         }
-        Ok(Checked { reply_len, moved })
+        let next = if renews { self.next.take() } else { None };
+        let retired = next.map(|next| std::mem::replace(&mut self.current, next).local_ufrag);
+        Ok(Checked {
+            reply_len,
+            moved,
+            retired,
+        })
     }
 
     /// May DTLS and media come and go on this path?

@@ -8,7 +8,7 @@ use crate::transport::stun::{MAX_RESPONSE, Request, parse, write_request};
 const PWD: &str = "ourpasswordourpassword";
 
 fn ice() -> IceLite {
-    IceLite::new("ours", PWD, "theirs", "theirpassword")
+    IceLite::new("ours", PWD, "theirs")
 }
 
 fn path(port: u16) -> Path {
@@ -23,12 +23,16 @@ fn check(use_candidate: bool) -> Vec<u8> {
 }
 
 fn check_as(role: IceRole, use_candidate: bool) -> Vec<u8> {
+    check_with("ours", "theirs", PWD, role, use_candidate)
+}
+
+fn check_with(to_ufrag: &str, from_ufrag: &str, pwd: &str, role: IceRole, use_candidate: bool) -> Vec<u8> {
     let mut out = vec![0; 512];
     let request = Request {
         transaction: [3; 12],
-        to_ufrag: "ours",
-        from_ufrag: "theirs",
-        pwd: PWD.as_bytes(),
+        to_ufrag,
+        from_ufrag,
+        pwd: pwd.as_bytes(),
         priority: 1,
         role,
         use_candidate,
@@ -45,7 +49,10 @@ fn ask(ice: &mut IceLite, now: Time, path: Path, bytes: &[u8]) -> Result<(Checke
     if result.is_err() {
         assert_eq!(reply, [0xAA; MAX_RESPONSE], "nothing is written for a stranger");
     }
-    result.map(|checked| (checked, reply[..checked.reply_len].to_vec()))
+    result.map(|checked| {
+        let len = checked.reply_len;
+        (checked, reply[..len].to_vec())
+    })
 }
 
 fn is_untouched(ice: &IceLite) -> bool {
@@ -196,6 +203,124 @@ fn one_path_too_many_replaces_the_stalest_but_never_the_media_path() {
     assert!(ice.is_valid(&path(1)), "checked lately");
     assert!(ice.is_valid(&path(99)), "the new one");
     assert!(!ice.is_valid(&path(2)), "checked longest ago");
+}
+
+const NEXT_PWD: &str = "ournextpasswordournextpw";
+
+fn check_after_restart(role: IceRole, use_candidate: bool) -> Vec<u8> {
+    check_with("next", "theirs2", NEXT_PWD, role, use_candidate)
+}
+
+fn ufrags(ice: &IceLite) -> Vec<&str> {
+    ice.local_ufrags().collect()
+}
+
+#[test]
+fn both_sets_of_credentials_count_until_the_first_check_with_the_new_one() {
+    let controlling = IceRole::Controlling(1);
+    let mut ice = ice();
+    ask(&mut ice, Time(1), path(1), &check(true)).unwrap();
+    assert_eq!(ice.restart("next", NEXT_PWD, "theirs2"), None);
+    assert_eq!(ufrags(&ice), ["ours", "next"]);
+    let (checked, _) = ask(&mut ice, Time(2), path(1), &check(false)).unwrap();
+    assert_eq!(checked.retired, None);
+
+    let (checked, reply) = ask(&mut ice, Time(3), path(2), &check_after_restart(controlling, false)).unwrap();
+    assert_eq!(checked.retired.as_deref(), Some("ours"));
+    assert!(
+        parse(&reply).unwrap().verify(NEXT_PWD.as_bytes()),
+        "answered with its own password"
+    );
+    assert_eq!(ufrags(&ice), ["next"]);
+    assert_eq!(
+        ask(&mut ice, Time(4), path(1), &check(true)).unwrap_err(),
+        DropReason::StunUnauthenticated
+    );
+    let (checked, _) = ask(&mut ice, Time(5), path(2), &check_after_restart(controlling, true)).unwrap();
+    assert_eq!((checked.moved, checked.retired), (true, None));
+}
+
+#[test]
+fn a_restart_leaves_media_where_it_is_until_the_peer_nominates() {
+    let mut ice = ice();
+    ask(&mut ice, Time(1), path(1), &check(true)).unwrap();
+    ice.restart("next", NEXT_PWD, "theirs2");
+    ask(
+        &mut ice,
+        Time(2),
+        path(2),
+        &check_after_restart(IceRole::Controlling(1), false),
+    )
+    .unwrap();
+    assert_eq!(ice.media_path(), Some(path(1)));
+    assert!(ice.is_valid(&path(1)) && ice.is_valid(&path(2)));
+    ask(
+        &mut ice,
+        Time(3),
+        path(2),
+        &check_after_restart(IceRole::Controlling(1), true),
+    )
+    .unwrap();
+    assert_eq!(ice.media_path(), Some(path(2)));
+}
+
+#[test]
+fn a_restart_takes_the_place_of_one_that_nobody_took_up() {
+    let mut ice = ice();
+    ice.restart("unused", "unusedpasswordunusedpw", "theirs1");
+    assert_eq!(ice.restart("next", NEXT_PWD, "theirs2").as_deref(), Some("unused"));
+    assert_eq!(ufrags(&ice), ["ours", "next"]);
+    let unused = check_with(
+        "unused",
+        "theirs1",
+        "unusedpasswordunusedpw",
+        IceRole::Controlling(1),
+        true,
+    );
+    assert_eq!(
+        ask(&mut ice, Time(1), path(1), &unused).unwrap_err(),
+        DropReason::StunUnauthenticated
+    );
+}
+
+#[test]
+fn credentials_of_before_and_after_a_restart_do_not_mix() {
+    let controlling = IceRole::Controlling(1);
+    let mut ice = ice();
+    ice.restart("next", NEXT_PWD, "theirs2");
+    for (to, from, pwd) in [
+        ("next", "theirs2", PWD),
+        ("ours", "theirs", NEXT_PWD),
+        ("next", "theirs", NEXT_PWD),
+        ("ours", "theirs2", PWD),
+    ] {
+        let bytes = check_with(to, from, pwd, controlling, true);
+        assert_eq!(
+            ask(&mut ice, Time(1), path(1), &bytes).unwrap_err(),
+            DropReason::StunUnauthenticated,
+            "{to}:{from}"
+        );
+    }
+    assert!(is_untouched(&ice));
+    assert_eq!(ufrags(&ice), ["ours", "next"]);
+}
+
+#[test]
+fn a_check_that_is_refused_retires_nothing() {
+    let mut ice = ice();
+    ice.restart("next", NEXT_PWD, "theirs2");
+    let (checked, reply) = ask(
+        &mut ice,
+        Time(1),
+        path(1),
+        &check_after_restart(IceRole::Controlled(1), true),
+    )
+    .unwrap();
+    assert_eq!(
+        (parse(&reply).unwrap().error_code(), checked.retired),
+        (Some(487), None)
+    );
+    assert_eq!(ufrags(&ice), ["ours", "next"]);
 }
 
 #[test]

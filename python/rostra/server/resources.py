@@ -1,0 +1,209 @@
+"""Sessions that clients of WHIP and WHEP hold by their URL, for as long as the transport lives (docs/protocol/whip.md).
+
+A resource is the ``Peer`` of its transport: when that ends, the resource is gone. Who knows its id may use it; who
+shows a token has to show the one that made it.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from rostra.hub import Hub
+from rostra.model.description import IceCredentials, SessionDescription
+from rostra.model.effects import SignalEvent
+from rostra.model.media import Mid, TransportId
+from rostra.protocol import sdpfrag
+from rostra.server.outbox import Outbox
+
+MAX_RESOURCES: Final = 65_536
+"""As many as the media plane has transports."""
+MAX_STREAMS: Final = 4
+"""Event streams of one resource: a page, and what is left of those that it lost."""
+MAX_READING: Final = 512
+"""Offers that one door reads at the same time: 32 MiB at most, however many clients come at once."""
+_ID_BYTES: Final = 24
+_ETAG_BYTES: Final = 12
+_NONE: Final = TransportId(0)
+
+
+class Kind(StrEnum):
+    """Which door a resource belongs to."""
+
+    WHIP = "whip"
+    WHEP = "whep"
+
+
+class Bucket:
+    """So many at once, and so many a second after that."""
+
+    def __init__(self, burst: int, per_s: float) -> None:
+        self._burst: Final = burst
+        self._per_s: Final = per_s
+        self._left = float(burst)
+        self._at_s: float | None = None
+
+    def take(self, now_s: float) -> bool:
+        """Whether there is one. ``now_s`` is of any clock that does not go back."""
+        passed_s = max(0.0, now_s - self._at_s) if self._at_s is not None else 0.0
+        self._left = min(self._burst, self._left + passed_s * self._per_s)
+        self._at_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+@dataclass(slots=True)
+class EventStream:
+    """What a viewer asked to hear, and what of it waits to be read; nothing does while nobody reads."""
+
+    id: str
+    events: frozenset[str]
+    outbox: Outbox | None = None
+
+    def open(self, outbox: Outbox) -> None:
+        """Somebody reads. Who did before does so no longer."""
+        self.close()
+        self.outbox = outbox
+
+    def close(self, outbox: Outbox | None = None) -> bool:
+        """Nobody reads any more, or this reader does not; whether that changed anything."""
+        if self.outbox is None or (outbox is not None and outbox is not self.outbox):
+            return False
+        self.outbox.finish()
+        self.outbox = None
+        return True
+
+    def tell(self, event: SignalEvent) -> None:
+        """Add the event, if it was asked for and somebody reads."""
+        if self.outbox is not None and event.name in self.events:
+            self.outbox.tell(event)
+
+
+@dataclass(slots=True)
+class Resource:
+    """One session. ``owner``: digest of the token that made it, ``None`` when none was shown."""
+
+    kind: Kind
+    owner: bytes | None
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(_ID_BYTES))
+    transport: TransportId = _NONE
+    etag: str = field(default_factory=lambda: new_etag())
+    theirs: IceCredentials | None = None
+    ours: sdpfrag.Side | None = None
+    places: dict[Mid, int] = field(default_factory=dict)
+    """Where each m-line stands in the answer."""
+    pictures: tuple[Mid, ...] = ()
+    patches: Bucket = field(default_factory=lambda: Bucket(64, 8))
+    """Requests that change it: a browser's candidates come by the dozen, and never again."""
+    streams: dict[str, EventStream] = field(default_factory=dict)
+    on_end: Callable[["Resource"], None] = lambda _: None
+
+    def open(self, transport: TransportId, answer: SessionDescription, theirs: IceCredentials | None) -> None:
+        """It has a transport now. ``theirs``: the credentials of the offer."""
+        self.transport = transport
+        self.theirs = theirs
+        self.ours = sdpfrag.side(answer)
+        self.places = {media.mid: place for place, media in enumerate(answer.media) if media.mid is not None}
+        self.pictures = tuple(media.mid for media in answer.media if media.kind == "video" and media.mid is not None)
+
+    def may_be_used_by(self, token: str | None) -> bool:
+        """Whether somebody who shows this token, or none, may change it."""
+        return token is None or self.owner is None or hmac.compare_digest(digest(token), self.owner)
+
+    def add(self, stream: EventStream) -> bool:
+        """One event stream more. Where there is no room, it takes the place of one that nobody reads, if any."""
+        if len(self.streams) >= MAX_STREAMS:
+            unread = next((name for name, one in self.streams.items() if one.outbox is None), None)
+            if unread is None:
+                return False
+            del self.streams[unread]
+        self.streams[stream.id] = stream
+        return True
+
+    @property
+    def heard(self) -> frozenset[str]:
+        """Events that somebody reads."""
+        return frozenset().union(*(stream.events for stream in self.streams.values() if stream.outbox is not None))
+
+    def tell(self, event: SignalEvent) -> None:
+        """Pass an event on."""
+        for stream in self.streams.values():
+            stream.tell(event)
+
+    def hang_up(self) -> None:
+        """Its transport ended."""
+        self.on_end(self)
+        for stream in self.streams.values():
+            stream.close()
+        self.streams.clear()
+
+
+class Resources:
+    """All those of one door, in this process."""
+
+    def __init__(self, hub: Hub, *, limit: int = MAX_RESOURCES, max_reading: int = MAX_READING) -> None:
+        self._hub: Final = hub
+        self._limit: Final = limit
+        self._max_reading: Final = max_reading
+        self._by_id: Final[dict[str, Resource]] = {}
+        self._makers: Final[dict[bytes, Bucket]] = {}
+        self._reading = 0
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another one, or too many are being made."""
+        return len(self._by_id) >= self._limit or self._reading >= self._max_reading
+
+    def may_publish(self, token: str, now_s: float) -> bool:
+        """Whether the holder of this good token may make one more: encoders that fail and try again do so slowly."""
+        return self._makers.setdefault(digest(token), Bucket(100, 20)).take(now_s)
+
+    def __enter__(self) -> None:
+        """An offer is read."""
+        self._reading += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._reading -= 1
+
+    def add(self, resource: Resource) -> None:
+        """Keep it until its transport ends."""
+        resource.on_end = self._end
+        self._by_id[resource.id] = resource
+
+    def find(self, name: str) -> Resource | None:
+        """The resource of that id."""
+        return self._by_id.get(name)
+
+    def delete(self, resource: Resource) -> None:
+        """Its client says good-bye. Idempotent."""
+        self._hub.leave(resource.transport)
+        resource.hang_up()
+
+    def _end(self, resource: Resource) -> None:
+        self._by_id.pop(resource.id, None)
+
+
+def digest(token: str) -> bytes:
+    """What is kept of a token: enough to know it again."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def new_etag() -> str:
+    """A strong entity tag that nothing had before (RFC 9110 §8.8.3), with its quotes."""
+    return f'"{secrets.token_hex(_ETAG_BYTES)}"'
+
+
+def credentials(offer: SessionDescription) -> IceCredentials | None:
+    """Those of the transport: of the m-line that speaks for the bundle, else of the session."""
+    live = [media for media in offer.media if not media.is_rejected]
+    bundle = next((group.mids for group in offer.groups if group.semantics == "BUNDLE"), ())
+    tagged = next((media for media in live if not bundle or media.mid == bundle[0]), None)
+    return (tagged.ice if tagged is not None else None) or offer.ice
