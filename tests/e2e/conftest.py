@@ -65,7 +65,7 @@ def start_server(data: Path, *options: str) -> Server:
     command += ["--rtmp", "127.0.0.1:0"]
     with (data / "server.log").open("ab") as log:
         process = Popen([*command, "--data", str(data), *options], stdout=log, stderr=log, env={**os.environ})
-    return Server(process, asyncio.run(_ready(process, ready)))
+    return Server(process, {**asyncio.run(_ready(process, ready)), "log": str(data / "server.log")})
 
 
 async def _ready(process: Popen[bytes], path: Path) -> dict[str, str]:
