@@ -166,7 +166,7 @@ async def _patch(resources: Resources, name: str, request: Request, restart: Res
     resource = found(resources, name, request)
     check_body(request, sdpfrag.MAX_TEXT, sdpfrag.MEDIA_TYPE)
     _check_condition(request, resource)
-    if not resource.patches.take(asyncio.get_running_loop().time()):
+    if not resource.changes.take(asyncio.get_running_loop().time()):
         raise HTTPException(429, "Too Many Requests", headers={"Retry-After": "1"})
     body = await read_body(request, sdpfrag.MAX_TEXT)
     resource = found(resources, name, request)

@@ -25,6 +25,10 @@ MAX_STREAMS: Final = 4
 """Event streams of one resource: a page, and what is left of those that it lost."""
 MAX_READING: Final = 512
 """Offers that one door reads at the same time: 32 MiB at most, however many clients come at once."""
+MAKES: Final = (100, 20.0)
+"""Sessions that the holder of one token makes, at once and a second: encoders that fail and try again are slower."""
+CHANGES: Final = (64, 8.0)
+"""Changes of one session, likewise: a browser's candidates come by the dozen, and then never again."""
 _ID_BYTES: Final = 24
 _ETAG_BYTES: Final = 12
 _NONE: Final = TransportId(0)
@@ -98,8 +102,7 @@ class Resource:
     places: dict[Mid, int] = field(default_factory=dict)
     """Where each m-line stands in the answer."""
     pictures: tuple[Mid, ...] = ()
-    patches: Bucket = field(default_factory=lambda: Bucket(64, 8))
-    """Requests that change it: a browser's candidates come by the dozen, and never again."""
+    changes: Bucket = field(default_factory=lambda: Bucket(*CHANGES))
     streams: dict[str, EventStream] = field(default_factory=dict)
     on_end: Callable[["Resource"], None] = lambda _: None
 
@@ -163,8 +166,8 @@ class Resources:
         return len(self._by_id) >= self._limit or self._reading >= self._max_reading
 
     def may_publish(self, token: str, now_s: float) -> bool:
-        """Whether the holder of this good token may make one more: encoders that fail and try again do so slowly."""
-        return self._makers.setdefault(digest(token), Bucket(100, 20)).take(now_s)
+        """Whether the holder of this good token may make one more now."""
+        return self._makers.setdefault(digest(token), Bucket(*MAKES)).take(now_s)
 
     def __enter__(self) -> None:
         """An offer is read."""
