@@ -602,6 +602,8 @@ def _hang_up(link: socket.socket) -> None:
     with contextlib.suppress(OSError):
         link.shutdown(socket.SHUT_RDWR)
     link.close()
+
+
 def _fit(credentials: tuple[str, ...]) -> bool:
     return all(0 < len(text) <= MAX_CREDENTIAL for text in credentials)
 

@@ -20,8 +20,10 @@ from rostra.media.engine import Overloaded
 from rostra.model import local
 from rostra.model.effects import SignalEvent
 from rostra.model.ids import ServerId, SourceId, StreamKey, StreamName, is_name
+from rostra.model.incoming import TurnedAway
 from rostra.model.media import Codec, Kind, LocalFeedSpec, TransportId
 from rostra.model.refused import InvalidToken, Refused, Unsuitable
+from rostra.model.stream import Door, Problem
 from rostra.model.token import PublishGrant, check
 from rostra.protocol import ingest
 from rostra.server.context import Context
@@ -34,6 +36,7 @@ _END_S: Final = 2.0
 """For a worker to end by itself when its channel closes."""
 MAX_PROBLEMS: Final = 16
 """Kept of one encoder, the newest."""
+_LONGEST_MS: Final = 3_600_000
 MAX_ENCODERS: Final = 1024
 """Of one worker, which takes fewer."""
 
@@ -177,11 +180,16 @@ class _Line:
                 self._open(message)
             case ingest.Problem():
                 self._note(message)
+            case ingest.KeyFrames():
+                encoder = self.encoders.get(message.connection)
+                if encoder is not None and encoder.transport is not None and message.interval_ms >= 0:
+                    self._context.hub.measured(encoder.transport, min(message.interval_ms, _LONGEST_MS))
             case ingest.Ended():
                 if (task_or_none := self._asking.get(message.connection)) is not None:
                     task_or_none.cancel()
                 encoder = self._leave(message.connection)
                 if encoder is not None:
+                    self._remember(encoder, message.reason)
                     log.info(
                         "encoder left",
                         stream=str(encoder.grant.stream),
@@ -249,6 +257,8 @@ class _Line:
                 self._send(ingest.Refused(message.connection, "overloaded", "The server has no room; try again"))
                 return
             encoder.transport = peer.transport = transport
+            for problem in encoder.problems:  # of before, and of a feed with other tracks
+                self._context.hub.note(transport, Problem(*problem))
             self._send(_opened(message.connection, spec), theirs.fileno())
 
     def _note(self, message: ingest.Problem) -> None:
@@ -256,8 +266,17 @@ class _Line:
         if encoder is None:
             return
         code, text = message.code[:64], message.text[:500]
-        encoder.problems.append((code, text, self._context.clock()))
+        now_s = self._context.clock()
+        encoder.problems.append((code, text, now_s))
+        if encoder.transport is not None:
+            self._context.hub.note(encoder.transport, Problem(code, text, now_s))
         log.warning("encoder's problem", stream=str(encoder.grant.stream), source=encoder.source, code=code, text=text)
+
+    def _remember(self, encoder: Encoder, reason: str) -> None:
+        """What an encoder was turned away for is all that its owner has: it has no feed (any more)."""
+        last = next((one for one in reversed(encoder.problems) if one[0] == reason[:64]), None)
+        if last is not None:
+            self._context.turned_away.add(encoder.grant.stream, TurnedAway(Door.RTMP, encoder.source, Problem(*last)))
 
     def _leave(self, number: int) -> Encoder | None:
         encoder = self.encoders.pop(number, None)
