@@ -3,7 +3,6 @@
 from rostra.hub import Hub
 from rostra.model.ids import StreamKey, StreamName
 from rostra.model.stream import Door, Feed
-
 from tests.ingest.conftest import Place
 from tests.ingest.test_worker import send
 

@@ -112,8 +112,6 @@ def test_the_main_source_comes_first_with_its_largest_picture_and_all_of_its_bit
     assert (found[0].best.width, found[0].bitrate_bps, found[0].sound, found[0].leads) == (1280, 1000, Codec.OPUS, True)
 
 
-
-
 def test_those_who_were_turned_away_are_kept_for_the_streams_where_it_happened_last() -> None:
     refusals = Refusals()
     for number in range(MAX_REFUSED_STREAMS + 1):
