@@ -4,12 +4,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run spaces build setup test check e2e sim sim-bwe sim-voices storm soak fuzz bench clean wheel requirements format
+.PHONY: help run spaces build setup test check e2e sim sim-bwe sim-voices storm rtmp-sync soak fuzz bench clean wheel requirements format
 
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
-RUST_SOURCES := $(shell find rust/sfu rust/node rust/python -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml Cargo.lock rust-toolchain.toml
+RUST_SOURCES := $(shell find rust/sfu rust/node rust/python rust/ingest -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml Cargo.lock rust-toolchain.toml
 WEB_SOURCES := $(shell find js web examples/spaces -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/static/*' -not -path '*/__pycache__/*' -not -name '*.py' 2>/dev/null) package.json package-lock.json
 
 # rustup keeps its toolchains in $$HOME/.rustup. With another HOME they still stand beside the .cargo that holds the cargo on PATH.
@@ -77,6 +77,9 @@ storm: build $(STAMPS)/system ## 500 viewers join within a second (virtual time)
 
 sim-voices: ## A thousand random conversations, judged by who has to be heard (SEEDS=7 or SEEDS=1-1000)
 	@nice cargo run --release --quiet -p rostra-sim --bin voices -- talk $(or $(SEEDS),1-1000)
+
+rtmp-sync: build $(STAMPS)/system ## Sound and picture of ffmpeg by RTMP, in the feed and in Chromium, for MINUTES=10
+	@RTMP_SECONDS=$$((60 * $(or $(MINUTES),10))) $(PY) -m pytest -q -s tests/ingest/test_sync.py tests/e2e/test_rtmp.py -k "drift or stay_together"
 
 soak: build $(STAMPS)/tools ## 30 minutes of viewers coming and going (MINUTES=30)
 	@$(PY) bench/soak.py --minutes $(or $(MINUTES),30)

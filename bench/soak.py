@@ -78,7 +78,7 @@ def main() -> int:
 @contextmanager
 def server(program: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
     """``rostra dev`` on free ports; its process and its ``dev.json``."""
-    command = [program, "dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--data", folder]
+    command = [program, "dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--no-rtmp", "--data", folder]
     process = subprocess.Popen([*command, "--log-level", "warning"])
     try:
         ready = folder / "dev.json"

@@ -127,7 +127,7 @@ def _uvicorn_config(config: Config, app: ASGIApp) -> uvicorn.Config:
 
 
 @contextlib.contextmanager
-def _listener(address: Address, option: str) -> Iterator[socket.socket]:
+def _listener(address: Address, option: str, advice: str = "") -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -137,7 +137,7 @@ def _listener(address: Address, option: str) -> Iterator[socket.socket]:
             listener.bind((address.host, address.port))
             listener.listen(_BACKLOG)
         except OSError as error:
-            raise ConfigError(f"{option}: cannot listen on {address}: {error.strerror}") from None
+            raise ConfigError(f"{option}: cannot listen on {address}: {error.strerror}{advice}") from None
         listener.setblocking(False)
         yield listener
 
@@ -148,7 +148,7 @@ def _rtmp_listener(config: Config) -> Iterator[socket.socket | None]:
     if config.rtmp is None:
         yield None
         return
-    with _listener(config.rtmp.listen, "--rtmp") as listener:
+    with _listener(config.rtmp.listen, "--rtmp", "; --no-rtmp does without") as listener:
         yield listener
 
 

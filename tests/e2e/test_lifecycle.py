@@ -117,6 +117,7 @@ async def test_after_a_restart_the_pages_go_on_with_the_tokens_they_had(
     await expect(player.locator(".message")).to_contain_text(gone, timeout=20_000)
     await expect(card.get_by_role("alert")).to_have_text(gone, timeout=20_000)
     ports = ("--http", own.http.removeprefix("http://"), "--media", own.settings["media"])
+    ports += ("--rtmp", own.settings["rtmp"])
     second = await asyncio.to_thread(start_server, tmp_path, *ports)
     try:
         assert second.settings == own.settings
@@ -129,7 +130,11 @@ async def test_after_a_restart_the_pages_go_on_with_the_tokens_they_had(
 
 async def test_a_second_server_on_the_same_ports_says_so_in_a_line(own: Server, tmp_path: Path) -> None:
     data = tmp_path / "second"
-    taken = {"--http": own.http.removeprefix("http://"), "--media": own.settings["media"]}
+    taken = {
+        "--http": own.http.removeprefix("http://"),
+        "--media": own.settings["media"],
+        "--rtmp": own.settings["rtmp"],
+    }
     for option, address in taken.items():
         addresses = {**dict.fromkeys(taken, "127.0.0.1:0"), option: address}
         arguments = [part for pair in addresses.items() for part in pair]

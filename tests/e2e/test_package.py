@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+ANYWHERE = ("--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--rtmp", "127.0.0.1:0")
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,7 @@ def test_the_wheel_tells_its_version(installed: Path) -> None:
 
 
 async def test_the_wheel_serves_its_page_and_ends_cleanly(installed: Path, tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        installed, "dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--data", tmp_path / "data"
-    )
+    process = await asyncio.create_subprocess_exec(installed, "dev", *ANYWHERE, "--data", tmp_path / "data")
     try:
         ready = tmp_path / "data" / "dev.json"
         async with asyncio.timeout(30):
@@ -45,6 +44,8 @@ async def test_the_wheel_serves_its_page_and_ends_cleanly(installed: Path, tmp_p
                 await asyncio.sleep(0.05)
         settings = json.loads(ready.read_text())
         assert ready.stat().st_mode & 0o777 == 0o600
+        _, writer = await asyncio.open_connection(*settings["rtmp"].split(":"))
+        writer.close()
         async with httpx.AsyncClient(base_url=settings["http"]) as client:
             page = await client.get("/")
             assert page.status_code == 200

@@ -1,6 +1,7 @@
 """FLV bodies, from bytes that encoders made and from bytes that nobody should make."""
 
 import contextlib
+import functools
 import io
 from fractions import Fraction
 
@@ -13,13 +14,18 @@ from rostra.ingest import flv
 from rostra.ingest.flv import FlvError, Unsupported, VideoCodec
 
 
-def tags(codec: str, options: dict[str, str] | None = None, frames: int = 20) -> list[tuple[int, int, bytes]]:
-    """(type, timestamp, body) of an FLV file that FFmpeg writes."""
+def tags(codec: str, options: dict[str, str] | None = None) -> list[tuple[int, int, bytes]]:
+    """(type, timestamp, body) of an FLV file that FFmpeg writes, of 20 pictures."""
+    return _tags(codec, tuple((options or {}).items()))
+
+
+@functools.cache
+def _tags(codec: str, options: tuple[tuple[str, str], ...]) -> list[tuple[int, int, bytes]]:
     file = io.BytesIO()
     with av.open(file, "w", format="flv", options={"flvflags": "no_duration_filesize"}) as output:
-        stream = output.add_stream(codec, rate=30, options=options or {})
+        stream = output.add_stream(codec, rate=30, options=dict(options))
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for number in range(frames):
+        for number in range(20):
             frame = av.VideoFrame(320, 180, "yuv420p")
             for plane in frame.planes:
                 plane.update(bytes([(40 + 7 * number) % 256]) * plane.buffer_size)

@@ -79,28 +79,6 @@ async def test_the_newest_encoder_of_a_source_takes_over(ingest: Place) -> None:
     await ingest.until(lambda: not ingest.engine.transports())
 
 
-async def test_a_track_that_comes_later_is_in_the_feed_from_the_next_key_frame_on(ingest: Place) -> None:
-    client = await ingest.publisher()
-    tags = list(av_tags())
-    for kind, timestamp, body in tags[:8]:
-        if kind == 9:
-            client.message(kind, body, timestamp=timestamp, chunk_stream=6)
-    # Nothing says that there will be no sound: the picture waits for its header, for one second of this encoder's.
-    await asyncio.sleep(1.05)
-    client.message(9, tags[8][2], timestamp=tags[8][1], chunk_stream=6)
-    first = await ingest.feed()
-    assert [receive.kind for receive in ingest.engine.feed_spec(first).receive] == [Kind.VIDEO]
-    client.message(8, b"\xaf\x00\x12\x10", timestamp=300, chunk_stream=4)
-    second = await ingest.feed({first})
-    assert [receive.kind for receive in ingest.engine.feed_spec(second).receive] == [Kind.AUDIO, Kind.VIDEO]
-    assert ingest.engine.read_frame(second) is None
-    for kind, timestamp, body in tags[9:]:
-        client.message(kind, body, timestamp=timestamp, chunk_stream=6)
-    frames = await ingest.frames(second, 2)
-    assert frames[1][0] == 0x11
-    assert ingest.problems().count("no_audio") == 1
-
-
 @pytest.mark.parametrize(
     ("options", "problems"),
     [({"preset": "ultrafast", "x264-params": "scenecut=0:bframes=2:b-adapt=0"}, ["b_frames"]), ({"bf": "0"}, [])],

@@ -15,7 +15,7 @@ import pytest
 from rostra import __version__
 
 ROSTRA = (sys.executable, "-c", "from rostra.cli import main; main()")
-ANYWHERE = ("--http", "127.0.0.1:0", "--media", "127.0.0.1:0")
+ANYWHERE = ("--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--rtmp", "127.0.0.1:0")
 TIMEOUT_S = 30
 
 
@@ -57,7 +57,7 @@ async def stopped(process: asyncio.subprocess.Process) -> None:
 async def test_a_server_says_where_it_is_and_keeps_its_account(tmp_path: Path) -> None:
     data = tmp_path / "new" / "folder"
     process, first = await serving(data)
-    assert list(first) == ["http", "media", "account_id", "publish_token", "subscribe_token", "api_secret"]
+    assert list(first) == ["http", "media", "rtmp", "account_id", "publish_token", "subscribe_token", "api_secret"]
     for name in ("dev.json", "rostra.db"):
         assert (data / name).stat().st_mode & 0o777 == 0o600
     async with httpx.AsyncClient(base_url=first["http"], trust_env=False) as client:
@@ -91,6 +91,8 @@ async def test_what_a_person_can_mend_is_said_in_one_line(tmp_path: Path) -> Non
         cases = [
             ("dev", *data, "--http", f"127.0.0.1:{http.getsockname()[1]}", "--media", "127.0.0.1:0"),
             ("dev", *data, "--http", "127.0.0.1:0", "--media", f"127.0.0.1:{media.getsockname()[1]}"),
+            ("dev", *data, *ANYWHERE, "--rtmp", f"127.0.0.1:{http.getsockname()[1]}"),
+            ("dev", *data, *ANYWHERE, "--rtmp", "1935"),
             ("dev", *data, "--http", "nonsense"),
             ("dev", *data, "--media", "localhost:70000"),
             ("dev", *data, "--media", "example.org:8081"),
@@ -116,6 +118,9 @@ async def test_the_version_and_help_are_said() -> None:
     for option in (
         "--http",
         "--media",
+        "--rtmp",
+        "--no-rtmp",
+        "--rtmp-reencode",
         "--data",
         "--public-address",
         "--tls-cert",

@@ -30,7 +30,9 @@ export class ConnectCard extends LitElement {
         background: none;
         border-color: transparent;
         color: var(--faint);
-        padding: 0 0.8rem;
+        padding: 0 0.65rem;
+        min-height: 2rem;
+        font-size: 0.9rem;
       }
       [role='tab'][aria-selected='true'] {
         color: var(--accent);
@@ -49,27 +51,42 @@ export class ConnectCard extends LitElement {
         font-size: 0.85rem;
         color: var(--faint);
       }
+      .entry {
+        display: grid;
+        gap: 0.3rem 0.5rem;
+        grid-template-columns: minmax(0, 1fr) auto;
+        align-items: end;
+      }
       dd {
-        margin: 0.2rem 0 0;
-        display: flex;
-        gap: 0.5rem;
-        align-items: start;
+        margin: 0;
+      }
+      dd:nth-of-type(1) {
+        grid-area: 2 / 1 / 3 / 3;
+      }
+      dd:nth-of-type(2) {
+        grid-area: 1 / 2;
+      }
+      dd button {
+        min-height: 1.8rem;
+        font-size: 0.85rem;
+        min-inline-size: 4.5rem;
+      }
+      .head button {
+        flex: none;
+        font-size: 0.85rem;
+        min-height: 2rem;
       }
       code,
       pre {
-        font: 0.85rem/1.5 ui-monospace, 'DejaVu Sans Mono', monospace;
+        font: 0.8rem/1.5 ui-monospace, 'DejaVu Sans Mono', monospace;
         background: var(--ground);
         border: 1px solid var(--line);
         border-radius: 8px;
         padding: 0.45rem 0.7rem;
         margin: 0;
-        flex: 1 1 auto;
-        min-inline-size: 0;
+        display: block;
         overflow-wrap: anywhere;
         white-space: pre-wrap;
-      }
-      button.copy {
-        flex: 0 0 5.5rem;
       }
     `,
   ];
@@ -138,7 +155,7 @@ export class ConnectCard extends LitElement {
                   () => way.fields(token)[place]?.value ?? '',
                 ),
               )}
-            ${this.#entry(way.label, html`<pre class="command">${way.command(visible)}</pre>`, () => way.command(token))}
+            ${way.command ? this.#command(way.command, visible, token) : nothing}
           </dl>
           <p class="quiet">${way.advice}</p>
           ${this.#isSecret(way) ? nothing : html`<p class="quiet">${this.#whereTokensAre()}</p>`}
@@ -148,12 +165,18 @@ export class ConnectCard extends LitElement {
     `;
   }
 
+  #command({ label, text }: NonNullable<Way['command']>, visible: string, token: string) {
+    const shown = html`<pre class="command">${text(visible)}</pre>`;
+    return this.#entry(label, shown, () => text(token));
+  }
+
   #entry(name: string, shown: unknown, full: () => string) {
     const isCopied = this.copied?.name === name && this.copied.worked;
-    return html`<div>
+    return html`<div class="entry">
       <dt>${name}</dt>
+      <dd>${shown}</dd>
       <dd>
-        ${shown}<button class="copy" aria-label="Copy: ${name}" @click=${() => void this.#copy(name, full())}>
+        <button aria-label="Copy: ${name}" @click=${() => void this.#copy(name, full())}>
           ${isCopied ? 'Copied' : 'Copy'}
         </button>
       </dd>

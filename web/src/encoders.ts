@@ -27,9 +27,8 @@ export interface Way {
   readonly id: string;
   readonly name: string;
   readonly fields: (token: string) => readonly Field[];
-  /** What the command is for. */
-  readonly label: string;
-  readonly command: (token: string) => string;
+  /** Missing where the fields are all that is typed. */
+  readonly command?: { readonly label: string; readonly text: (token: string) => string };
   readonly advice: string;
 }
 
@@ -62,7 +61,8 @@ const secretIn = (text: string): string => (text === MASK ? `"${MASK}"` : shellQ
 const TEST_PICTURE = [
   '-re -f lavfi -i testsrc2=size=1280x720:rate=30',
   '-f lavfi -i sine=frequency=440:sample_rate=48000',
-  '-c:v libx264 -preset veryfast -tune zerolatency -pix_fmt yuv420p -bf 0 -g 60 -b:v 2500k',
+  '-c:v libx264 -preset veryfast -tune zerolatency',
+  '-pix_fmt yuv420p -bf 0 -g 60 -b:v 2500k',
 ];
 
 const lines = (...parts: readonly string[]): string => parts.join(' \\\n  ');
@@ -91,58 +91,60 @@ export function waysOf(where: Where, what: What): Way[] {
       id: 'obs-whip',
       name: 'OBS, WHIP',
       fields: whipFields,
-      label: 'Server, for Settings → Stream → Service: WHIP',
-      command: () => whip,
-      advice: `OBS 30 or newer. ${H264} Set B-frames to 0 and the sound to Opus.`,
+      advice: `OBS 30 or newer, Settings → Stream → Service: WHIP. ${H264} Set B-frames to 0 and the sound to Opus.`,
     },
     rtmp && {
       id: 'obs-rtmp',
       name: 'OBS, RTMP',
       fields: rtmp.fields,
-      label: 'Stream key, for Settings → Stream → Service: Custom',
-      command: rtmp.key,
-      advice: `Keyframe interval 2 s, profile baseline or B-frames 0, tune zerolatency, sound AAC at 48 kHz. ${H264}`,
+      advice: `Settings → Stream → Service: Custom. Keyframe interval 2 s, profile baseline or B-frames 0, tune zerolatency, sound AAC at 48 kHz. ${H264}`,
     },
     rtmp && {
       id: 'ffmpeg-rtmp',
       name: 'ffmpeg, RTMP',
       fields: rtmp.fields,
-      label: 'Command, with a test picture',
-      command: (token) =>
-        lines(
-          `ffmpeg ${TEST_PICTURE[0]}`,
-          ...TEST_PICTURE.slice(1),
-          '-c:a aac -b:a 128k',
-          `-f flv ${rtmp.quoted(token)}`,
-        ),
+      command: {
+        label: 'Command, with a test picture',
+        text: (token) =>
+          lines(
+            `ffmpeg ${TEST_PICTURE[0]}`,
+            ...TEST_PICTURE.slice(1),
+            '-c:a aac -b:a 128k',
+            `-f flv ${rtmp.quoted(token)}`,
+          ),
+      },
       advice: `Any ffmpeg. ${H264} Sound as AAC: -bf 0 and -g 60 are what matters.`,
     },
     {
       id: 'ffmpeg-whip',
       name: 'ffmpeg, WHIP',
       fields: whipFields,
-      label: 'Command, with a test picture',
-      command: (token) =>
-        lines(
-          `ffmpeg ${TEST_PICTURE[0]}`,
-          ...TEST_PICTURE.slice(1),
-          '-profile:v baseline -c:a libopus -ar 48000 -ac 2 -b:a 96k',
-          `-f whip -authorization ${secretIn(token)} ${shellQuoted(whip)}`,
-        ),
+      command: {
+        label: 'Command, with a test picture',
+        text: (token) =>
+          lines(
+            `ffmpeg ${TEST_PICTURE[0]}`,
+            ...TEST_PICTURE.slice(1),
+            '-profile:v baseline -c:a libopus -ar 48000 -ac 2 -b:a 96k',
+            `-f whip -authorization ${secretIn(token)} ${shellQuoted(whip)}`,
+          ),
+      },
       advice: `FFmpeg 8 or newer, built with its WHIP muxer. ${H264} Sound as Opus, 48 kHz, stereo.`,
     },
     {
       id: 'gstreamer',
       name: 'GStreamer',
       fields: whipFields,
-      label: 'Command, with a test picture',
-      command: (token) =>
-        lines(
-          'gst-launch-1.0 whipclientsink name=out',
-          `signaller::whip-endpoint=${shellQuoted(whip)} signaller::auth-token=${secretIn(token)}`,
-          'videotestsrc is-live=true ! video/x-raw,width=1280,height=720,framerate=30/1 ! videoconvert ! out.',
-          'audiotestsrc is-live=true ! audioconvert ! audioresample ! out.',
-        ),
+      command: {
+        label: 'Command, with a test picture',
+        text: (token) =>
+          lines(
+            'gst-launch-1.0 whipclientsink name=out',
+            `signaller::whip-endpoint=${shellQuoted(whip)} signaller::auth-token=${secretIn(token)}`,
+            'videotestsrc is-live=true ! video/x-raw,width=1280,height=720,framerate=30/1 ! videoconvert ! out.',
+            'audiotestsrc is-live=true ! audioconvert ! audioresample ! out.',
+          ),
+      },
       advice:
         'whipclientsink is in gst-plugins-rs. Without it, webrtcbin makes the offer and the program posts it to the same address. ' +
         'x264enc wants bframes=0 key-int-max=60 tune=zerolatency.',
@@ -151,24 +153,27 @@ export function waysOf(where: Where, what: What): Way[] {
       id: 'browser',
       name: 'Browser',
       fields: whipFields,
-      label: 'Script of a page, with our SDK',
-      command: (token) => browserScript(where, what, token),
+      command: {
+        label: 'Script of a page, with our SDK',
+        text: (token) => browserScript(where, what, token),
+      },
       advice: 'Opus sound; VP8, H264, VP9 or AV1. Browsers send key frames when they are asked.',
     },
     {
       id: 'whip',
       name: 'Other WHIP',
       fields: whipFields,
-      label: 'The request that a client makes',
-      command: (token) => offer(whip, token),
+      command: {
+        label: 'The request that a client makes',
+        text: (token) => offer(whip, token),
+      },
       advice: `RFC 9725. A client that can send no header puts ?auth=TOKEN into the address. ${H264} Sound as Opus.`,
     },
     rtmp && {
       id: 'rtmp',
       name: 'Other RTMP',
       fields: rtmp.fields,
-      label: 'Server and key in one',
-      command: rtmp.url,
+      command: { label: 'Server and key in one', text: rtmp.url },
       advice: `Hardware and software encoders. ${H264} Sound as AAC at 44.1 or 48 kHz.`,
     },
     {
@@ -178,8 +183,10 @@ export function waysOf(where: Where, what: What): Way[] {
         { name: 'Address', value: whep },
         { name: 'Bearer token, where viewers need one', value: token || 'none' },
       ],
-      label: 'The request that a player makes',
-      command: (token) => offer(whep, token),
+      command: {
+        label: 'The request that a player makes',
+        text: (token) => offer(whep, token),
+      },
       advice: 'For players that speak WHEP. H264 and Opus reach all of them.',
     },
   ];

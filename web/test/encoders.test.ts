@@ -58,7 +58,7 @@ describe('the ways in', () => {
 
   it('leave the usual port of RTMP out, and keep the brackets of an address', () => {
     const at = { origin: 'http://[::1]:8080', rtmpPort: 1935 };
-    expect(way('rtmp', what, at).command('T')).toBe('rtmp://[::1]/v2/pub/demo?token=T');
+    expect(way('rtmp', what, at).command?.text('T')).toBe('rtmp://[::1]/v2/pub/demo?token=T');
   });
 
   it('do without RTMP where the server has none', () => {
@@ -70,15 +70,15 @@ describe('the ways in', () => {
   it('work the source in', () => {
     const named = { ...what, source: 'cam 2' };
     expect(way('whip', named).fields('T')[0]?.value).toMatch(/\/demo\?sourceId=cam%202$/);
-    expect(way('rtmp', named).command('T')).toMatch(/\/demo\?sourceId=cam%202&token=T$/);
-    expect(way('browser', named).command('T')).toContain('sourceId: "cam 2"');
-    expect(way('browser').command('T')).toContain('sourceId: null');
+    expect(way('rtmp', named).command?.text('T')).toMatch(/\/demo\?sourceId=cam%202&token=T$/);
+    expect(way('browser', named).command?.text('T')).toContain('sourceId: "cam 2"');
+    expect(way('browser').command?.text('T')).toContain('sourceId: null');
   });
 
   it.each(['ffmpeg-rtmp', 'ffmpeg-whip', 'gstreamer', 'whip', 'whep'])(
     'survive odd names and tokens in a shell: %s',
     (id) => {
-      const command = way(id, odd).command(odd.publishToken);
+      const command = way(id, odd).command?.text(odd.publishToken) ?? '';
       const last =
         words(command)
           .filter((word) => word.includes('://'))
@@ -94,7 +94,8 @@ describe('the ways in', () => {
   );
 
   it('are valid scripts whatever the names are', () => {
-    const script = way('browser', { ...odd, source: '</script>' }).command(odd.publishToken);
+    const script =
+      way('browser', { ...odd, source: '</script>' }).command?.text(odd.publishToken) ?? '';
     expect(script).not.toContain('</script>');
     const literals = [...script.matchAll(/(?:token|streamName|sourceId): ("(?:[^"\\]|\\.)*")/g)];
     expect(literals.map(([, text]) => JSON.parse(text ?? ''))).toEqual([
@@ -106,7 +107,9 @@ describe('the ways in', () => {
 
   it('hide the token where the mask stands for it', () => {
     for (const one of waysOf(where, what)) {
-      const shown = [one.command(MASK), ...one.fields(MASK).map(({ value }) => value)].join('\n');
+      const shown = [one.command?.text(MASK), ...one.fields(MASK).map(({ value }) => value)].join(
+        '\n',
+      );
       expect(shown).not.toContain(what.publishToken);
       expect(shown).toContain(MASK);
     }
@@ -115,7 +118,7 @@ describe('the ways in', () => {
   it('have a placeholder for a token that the page does not know', () => {
     expect(tokenOf(way('whip'), { ...what, publishToken: '' })).toBe('YOUR_TOKEN');
     expect(tokenOf(way('whep'), what)).toBe('');
-    expect(way('whep').command('')).not.toContain('Authorization');
+    expect(way('whep').command?.text('')).not.toContain('Authorization');
   });
 });
 

@@ -65,7 +65,16 @@ async def _own_rostra(media: str, public_address: str | None) -> AsyncIterator[d
     if program is None:
         raise Unusable("there is no `rostra` command; install Rostra, or name a server with --rostra")
     with tempfile.TemporaryDirectory(prefix="spaces-") as folder:
-        options = ["--http", "127.0.0.1:0", "--media", media, "--data", folder, "--allow-offline-subscribe"]
+        options = [
+            "--http",
+            "127.0.0.1:0",
+            "--media",
+            media,
+            "--data",
+            folder,
+            "--allow-offline-subscribe",
+            "--no-rtmp",
+        ]
         options += ["--log-level", "warning", *(("--public-address", public_address) if public_address else ())]
         process = await asyncio.create_subprocess_exec(program, "dev", *options, stdout=asyncio.subprocess.DEVNULL)
         try:

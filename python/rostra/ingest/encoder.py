@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -354,7 +355,7 @@ class Encoder:
         video, profile = (picture.codec.value, picture.profile) if picture is not None else (None, 0)
         answer, descriptor = await self._ask(Open(self.number, self._sound is not None, video, profile))
         if isinstance(answer, Opened) and descriptor is not None:
-            return Link(answer, descriptor, self._clock, secrets.randbits(96))
+            return Link(answer, descriptor, self._clock, secrets.randbits(96), codec=video)
         if isinstance(answer, Refused):
             raise Closed(answer.code, answer.text, "NetStream.Publish.BadName")
         raise ConnectionError
@@ -442,6 +443,8 @@ class Encoder:
             return
         if self._next is not None and picture.is_key:
             self._switch()
+        if self._link.codec != track.codec.value:
+            return  # of another codec, and its key frame has not come
         if track.codec is flv.VideoCodec.H264:
             utc = _now_ms if target.utc and self._fi_ms is None else None
             nals = track.with_metadata(
@@ -465,12 +468,22 @@ class Encoder:
 
         Raises:
             Stuck: it does not come back.
+            Closed: there is no thread for it.
         """
-        running = asyncio.get_running_loop().run_in_executor(self._settings.pool, call)
+        has_begun = threading.Event()
+
+        def work() -> _T:
+            has_begun.set()
+            return call()
+
+        running = asyncio.get_running_loop().run_in_executor(self._settings.pool, work)
         done, _ = await asyncio.wait({running}, timeout=WORK_S)
-        if not done:
+        if done:
+            return running.result()
+        if has_begun.is_set():
             raise Stuck
-        return running.result()
+        running.cancel()
+        raise Closed("overloaded", "The server has too many encoders for its processors", "NetStream.Publish.Rejected")
 
 
 _METADATA: Final = {Track.AUDIO: "audiocodecid", Track.VIDEO: "videocodecid"}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+MAX_CONFIG: Final = 64
+"""Bytes of an AudioSpecificConfig: real ones have 2 to 7."""
 MAX_NALS: Final = 512
 """NAL units of one picture. A 1080p picture in the smallest slices that encoders make has some seventy."""
 
@@ -159,14 +161,22 @@ def parse_audio(tag: bytes) -> AudioHeader | AudioFrame | None:
             raise Unsupported("Sound has several tracks in one connection: set the encoder to one track")
         if fourcc != b"mp4a":
             raise Unsupported(f"Sound is {fourcc.decode('ascii', 'replace')}: set the encoder to AAC")
-        return AudioHeader(tag[5:]) if kind == 0 else AudioFrame(tag[5:]) if kind == 1 and len(tag) > 5 else None
+        if kind == 0:
+            return _audio_header(tag[5:])
+        return AudioFrame(tag[5:]) if kind == 1 and len(tag) > 5 else None
     if sound != 10:
         raise Unsupported(f"Sound is {_OLD_AUDIO.get(sound, f'format {sound}')}: set the encoder to AAC")
     if len(tag) < 2:
         raise FlvError("an audio tag is cut short")
     if tag[1] == 0:
-        return AudioHeader(tag[2:])
+        return _audio_header(tag[2:])
     return AudioFrame(tag[2:]) if len(tag) > 2 else None
+
+
+def _audio_header(config: bytes) -> AudioHeader:
+    if not 2 <= len(config) <= MAX_CONFIG:
+        raise FlvError("a configuration of sound has no length that may be")
+    return AudioHeader(config)
 
 
 def _signed24(data: bytes, at: int) -> int:

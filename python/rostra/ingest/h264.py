@@ -12,8 +12,10 @@ PPS: Final = 8
 DELIMITER: Final = 9
 FILLER: Final = 12
 _SLICES: Final = range(1, 6)
-MAX_PARAMETER_SETS: Final = 64
-"""SPS, PPS and extensions that are kept; encoders have one of each."""
+MAX_PARAMETER_SETS: Final = 16
+"""Parameter sets that are kept; encoders have one of each, some have several for pictures."""
+MAX_PARAMETER_SET: Final = 2048
+"""Bytes of one. All that are kept go before each key frame, and real ones have some thirty."""
 
 UUID_TIME: Final = UUID("9a21f3be-31f0-4b78-b0be-c7f7dbb97250").bytes
 """Epoch in milliseconds and nothing else: what a server puts in."""
@@ -52,6 +54,8 @@ class ParameterSets:
 
     def _keep(self, nal: bytes) -> None:
         """By kind and id: an encoder may have several. Ids are a few bits behind what is fixed."""
+        if len(nal) > MAX_PARAMETER_SET:
+            return
         name = (kind(nal), _id(nal))
         if name in self._sets or len(self._sets) < MAX_PARAMETER_SETS:
             self._sets[name] = nal

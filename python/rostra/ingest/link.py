@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from rostra.ingest import rtp
@@ -43,7 +43,7 @@ class _Line:
 class Clock:
     """From media time to wall clock, the same for all feeds of an encoder: the first tag is now."""
 
-    base_us: int = field(default_factory=lambda: 0)
+    base_us: int = 0
 
     def epoch_us(self, media_ms: int) -> int:
         """When that was, or will be."""
@@ -55,8 +55,9 @@ class Clock:
 class Link:
     """A feed. Owns the descriptor."""
 
-    def __init__(self, opened: Opened, descriptor: int, clock: Clock, randbits: int) -> None:
-        """``randbits``: where the numbers begin, 96 bits of it."""
+    def __init__(self, opened: Opened, descriptor: int, clock: Clock, randbits: int, *, codec: str | None) -> None:
+        """``randbits``: where the numbers begin, 96 bits of it. ``codec``: of the video."""
+        self.codec: Final = codec
         self._socket: Final = socket.socket(fileno=descriptor)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)

@@ -98,6 +98,7 @@ def _decoder() -> VideoCodecContext:
     decoder = av.CodecContext.create("h264", "r")
     assert isinstance(decoder, VideoCodecContext)  # noqa: S101 — what the name says
     decoder.thread_count = 1
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
     decoder.open()
     return decoder
 

@@ -47,14 +47,17 @@ class Transcoder:
         self._encoder: Final = _encoder()
         self._resampler: AudioResampler | None = None
         self._format: tuple[object, ...] = ()
-        self._next = 0
-        """Where the next sample goes that comes in."""
+        self._anchor = 0
+        """Where the first sample went since the clock was last put right."""
+        self._fed = 0
+        """Samples since then, at the rate of what comes: 48 000 of another rate are no whole number in a frame."""
         self._out = 0
         """Where the next sample goes that goes out."""
         self._last = -1
         self._broken = 0
         self._levels: list[int] = []
         self._is_anchored = False
+        self._rate = RATE
 
     def feed(self, data: bytes, media_ms: int) -> list[Opus]:
         """Take one AAC frame in.
@@ -63,20 +66,25 @@ class Transcoder:
             BrokenSound: nothing has decoded for too long.
         """
         try:
-            frames = self._decoder.decode(av.Packet(data))
+            found = self._transcode(data, media_ms)
         except av.FFmpegError as error:
             self._broken += 1
+            self._resampler = None  # what it held is lost, and so is where we are
+            self._is_anchored = False
             if self._broken > MAX_BROKEN:
                 raise BrokenSound(f"The sound cannot be decoded: {error}") from error
             return []
         self._broken = 0
+        return found
+
+    def _transcode(self, data: bytes, media_ms: int) -> list[Opus]:
+        frames = self._decoder.decode(av.Packet(data))
         found: list[Opus] = []
         start = media_ms * RATE // 1000
         for frame in frames:
-            self._put(start)
-            length = frame.samples * RATE // frame.sample_rate
-            start += length
-            self._next += length
+            self._put(start, frame.sample_rate)
+            self._fed += frame.samples
+            start += frame.samples * RATE // frame.sample_rate
             shape = (frame.sample_rate, frame.layout.name, frame.format.name)
             if shape != self._format or self._resampler is None:
                 self._format = shape
@@ -86,13 +94,14 @@ class Transcoder:
                 found.extend(self._encode(piece))
         return found
 
-    def _put(self, start: int) -> None:
+    def _put(self, start: int, rate: int) -> None:
         """Keep the clock of the samples by that of the encoder."""
-        drift = start - self._next
-        if not self._is_anchored or abs(drift) > MAX_DRIFT:
-            self._is_anchored = True
-            self._next += drift
-            self._out += drift
+        drift = start - (self._anchor + self._fed * RATE // rate)
+        if self._is_anchored and abs(drift) <= MAX_DRIFT and rate == self._rate:
+            return
+        self._out = self._out + drift if self._is_anchored else start
+        self._is_anchored = True
+        self._anchor, self._fed, self._rate = start, 0, rate
 
     def _encode(self, frame: av.AudioFrame) -> list[Opus]:
         self._levels.append(level(bytes(frame.planes[0])[: frame.samples * 4]))

@@ -1,6 +1,7 @@
 """A media plane without packets: the port with its rules and its lifecycle, for tests of everything above it.
 
-It refuses what the real one refuses. What the network would do is said by the methods below ``close``.
+It refuses what the real one refuses, every command of the seam, which makes it long. What the network would do is said
+by the methods below ``close``.
 """
 
 import contextlib

@@ -11,10 +11,12 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, assert_never
 
 import structlog
 
+import rostra
 from rostra.ingest.channel import Channel
 from rostra.media.engine import Overloaded
 from rostra.model import local
@@ -34,6 +36,7 @@ _STEADY_S: Final = 10.0
 """A worker that lived as long has not failed at its start."""
 _END_S: Final = 2.0
 """For a worker to end by itself when its channel closes."""
+_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
 MAX_PROBLEMS: Final = 16
 """Kept of one encoder, the newest."""
 _LONGEST_MS: Final = 3_600_000
@@ -53,6 +56,9 @@ class Encoder:
     priority: int | None
     peer: str
     transport: TransportId | None = None
+    """Its newest feed."""
+    transports: set[TransportId] = field(default_factory=set)
+    """All that live: an older one goes on until the key frame with which the newest takes over."""
     problems: deque[tuple[str, str, float]] = field(default_factory=lambda: deque(maxlen=MAX_PROBLEMS))
 
 
@@ -126,10 +132,11 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with the folder that we were imported from: the worker has to be of the same version."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+    """What the interpreter needs, and none of our secrets. The worker has to be of the version that we are."""
+    root = str(Path(rostra.__file__).parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class _Line:
@@ -153,7 +160,10 @@ class _Line:
     def end(self, number: int, transport: TransportId) -> None:
         """The hub hung up on a feed; of an older feed of the same encoder that was to be expected."""
         encoder = self.encoders.get(number)
-        if encoder is not None and encoder.transport == transport:
+        if encoder is None:
+            return
+        encoder.transports.discard(transport)
+        if encoder.transport == transport:
             encoder.transport = None
             self._send(ingest.End(number, "The stream was ended by the server"))
 
@@ -170,8 +180,9 @@ class _Line:
             return
         match message:
             case ingest.Authorise():
-                if len(self.encoders) + len(self._asking) >= MAX_ENCODERS or message.connection in self._asking:
-                    self._give_up("too many encoders")
+                is_known = message.connection in self._asking or message.connection in self.encoders
+                if is_known or len(self.encoders) + len(self._asking) >= MAX_ENCODERS:
+                    self._give_up("an encoder twice, or too many")
                     return
                 task = asyncio.get_running_loop().create_task(self._authorise(message))
                 self._asking[message.connection] = task
@@ -257,6 +268,7 @@ class _Line:
                 self._send(ingest.Refused(message.connection, "overloaded", "The server has no room; try again"))
                 return
             encoder.transport = peer.transport = transport
+            encoder.transports.add(transport)
             for problem in encoder.problems:  # of before, and of a feed with other tracks
                 self._context.hub.note(transport, Problem(*problem))
             self._send(_opened(message.connection, spec), theirs.fileno())
@@ -268,8 +280,8 @@ class _Line:
         code, text = message.code[:64], message.text[:500]
         now_s = self._context.clock()
         encoder.problems.append((code, text, now_s))
-        if encoder.transport is not None:
-            self._context.hub.note(encoder.transport, Problem(code, text, now_s))
+        for transport in encoder.transports:
+            self._context.hub.note(transport, Problem(code, text, now_s))
         log.warning("encoder's problem", stream=str(encoder.grant.stream), source=encoder.source, code=code, text=text)
 
     def _remember(self, encoder: Encoder, reason: str) -> None:
@@ -280,8 +292,9 @@ class _Line:
 
     def _leave(self, number: int) -> Encoder | None:
         encoder = self.encoders.pop(number, None)
-        if encoder is not None and encoder.transport is not None:
-            self._context.hub.leave(encoder.transport)
+        if encoder is not None:
+            for transport in encoder.transports:
+                self._context.hub.leave(transport)
         return encoder
 
 

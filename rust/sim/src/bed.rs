@@ -19,6 +19,7 @@ use rostra_sfu::transport::dtls::DtlsConfig;
 
 use crate::client::{Client, Heard, Media, Server};
 use crate::counting::{allocations, cpu_time, heap_bytes};
+use crate::feed::Feed;
 use crate::media::Encoder;
 
 /// Pictures a second of the publisher. It sends 50 sounds a second too.
@@ -29,6 +30,7 @@ const TICK_US: u64 = 1_000;
 const MIDS: [&str; 16] = [
     "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15",
 ];
+const UNIX_AT_BASE_US: u64 = 1_700_000_000_000_000;
 const VIDEO: TrackId = TrackId(1);
 const AUDIO: TrackId = TrackId(2);
 const PUBLISHER: usize = 0;
@@ -66,6 +68,7 @@ pub struct Bed {
     encoder: Encoder,
     video_seq: u64,
     audio_seq: u64,
+    feed: Option<Feed>,
     profiles: Vec<SrtpProfile>,
     rtp_delivered: u64,
     weighed: bool,
@@ -82,6 +85,19 @@ impl Bed {
     /// # Errors
     /// The DTLS library could not make or take a certificate.
     pub fn new(viewers: u16, video: usize, weighed: bool) -> Result<Self, Box<dyn Error>> {
+        Self::with(viewers, video, weighed, None)
+    }
+
+    /// The same with a process beside the server for a publisher.
+    ///
+    /// # Errors
+    /// The DTLS library could not make or take a certificate.
+    pub fn fed(viewers: u16) -> Result<Self, Box<dyn Error>> {
+        let feed = Feed::new(TransportId(PUBLISHER as u64 + 1), [VIDEO, AUDIO], 1);
+        Self::with(viewers, 1, false, Some(feed))
+    }
+
+    fn with(viewers: u16, video: usize, weighed: bool, feed: Option<Feed>) -> Result<Self, Box<dyn Error>> {
         let base = Instant::now();
         let certificate = Certificate::generate()?;
         let server = Server {
@@ -90,7 +106,7 @@ impl Bed {
         };
         let shard = ShardCore::new(ShardConfig {
             dtls: DtlsConfig::new(base, &certificate)?,
-            unix_at_base_us: 1_700_000_000_000_000,
+            unix_at_base_us: UNIX_AT_BASE_US,
             seed: 1,
         });
         let mut bed = Self {
@@ -106,6 +122,7 @@ impl Bed {
             encoder: Encoder::new(1),
             video_seq: 1000,
             audio_seq: 1000,
+            feed,
             profiles: Vec::new(),
             rtp_delivered: 0,
             weighed,
@@ -115,6 +132,10 @@ impl Bed {
         };
         for number in 0..=viewers {
             bed.open(base, number, video);
+        }
+        if bed.feed.is_some() {
+            // Its client has nothing to do.
+            bed.wake[PUBLISHER] = u64::MAX;
         }
         Ok(bed)
     }
@@ -139,10 +160,11 @@ impl Bed {
         self.by_address.insert(client.address(), self.clients.len());
         self.clients.push(client);
         let transport = TransportId(u64::from(number) + 1);
+        let feed = self.feed.as_ref().filter(|_| is_publisher).map(Feed::open);
         self.in_shard(Work::Timers, |shard, _| {
             // A copy, so that what the shard keeps was allocated where it is weighed.
             let spec = Box::new(spec.clone());
-            shard.command(Time::ZERO, Command::OpenTransport { transport, spec });
+            shard.command(Time::ZERO, feed.unwrap_or(Command::OpenTransport { transport, spec }));
             for (mid, kind) in kinds.iter().filter(|_| !is_publisher) {
                 let track = if *kind == Kind::Video { VIDEO } else { AUDIO };
                 if let Some(mid) = Mid::new(mid.as_bytes()) {
@@ -211,8 +233,40 @@ impl Bed {
         }
     }
 
+    /// Frames that are due.
+    fn take_frames(&mut self, now_us: u64) {
+        let now = Time(now_us);
+        let Some(feed) = &mut self.feed else {
+            return;
+        };
+        let mut frames = Vec::new();
+        if self.next_frame_us <= now_us {
+            self.next_frame_us = now_us + 1_000_000 / FPS;
+            frames.extend(feed.picture(now));
+        }
+        if self.next_audio_us <= now_us {
+            self.next_audio_us = now_us + 20_000;
+            frames.push(feed.sound(now));
+            if now_us.is_multiple_of(1_000_000) {
+                frames.push(feed.report(now, UNIX_AT_BASE_US + now_us));
+            }
+        }
+        let transport = feed.transport;
+        if let Some(measured) = &mut self.measured {
+            measured.sizes.extend(frames.iter().map(Vec::len));
+        }
+        self.in_shard(Work::Packets, |shard, _| {
+            for frame in &mut frames {
+                shard.local_frame(now, transport, frame);
+            }
+        });
+    }
+
     /// Media that is due at `now_us`, sealed.
     fn publish(&mut self, now_us: u64, sealed: &mut Vec<(usize, Vec<u8>)>) {
+        if self.feed.is_some() {
+            return self.take_frames(now_us);
+        }
         if self.next_frame_us <= now_us {
             self.next_frame_us = now_us + 1_000_000 / FPS;
             let timestamp = (now_us * 90 / 1000) as u32;
@@ -278,6 +332,9 @@ impl Bed {
             if !more {
                 break;
             }
+        }
+        if let Some(feed) = &mut self.feed {
+            self.shard.take_frames(|_, frame| feed.hear(frame));
         }
         for event in self.shard.take_events() {
             match event {

@@ -5,6 +5,7 @@ pub mod bed;
 pub mod bwe;
 pub mod client;
 pub mod counting;
+pub mod feed;
 pub mod isolation;
 pub mod link;
 pub mod media;

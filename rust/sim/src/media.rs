@@ -32,6 +32,14 @@ impl Encoder {
         }
     }
 
+    /// The same with frames numbered from `frame` on.
+    pub fn starting_at(seed: u64, frame: u32) -> Self {
+        Self {
+            frame,
+            ..Self::new(seed)
+        }
+    }
+
     /// Make the next frame a key frame.
     pub fn request_key_frame(&mut self) {
         self.key_wanted = true;

@@ -18,6 +18,7 @@ use rostra_sfu::transport::certificate::Certificate;
 use rostra_sfu::transport::dtls::DtlsConfig;
 
 use crate::client::{Client, Heard, Media, Server};
+use crate::feed::Feed;
 use crate::link::{Link, LinkConfig};
 use crate::media::{Encoder, read};
 use crate::oracle::Screen;
@@ -37,6 +38,8 @@ pub struct Scenario {
     pub fps: u64,
     /// Viewers come one after the other within this time after the links became what they are, microseconds; 0: all are there before.
     pub joining_us: u64,
+    /// The publisher is a process beside the server, without a link to it.
+    pub local: bool,
 }
 
 /// What came of it.
@@ -73,6 +76,7 @@ enum Action {
     Wake(usize),
     Frame,
     Audio,
+    Report,
     Impair,
     Join(usize),
 }
@@ -92,6 +96,7 @@ struct World {
     encoder: Encoder,
     video_seq: u64,
     audio_seq: u64,
+    feed: Option<Feed>,
     screens: Vec<Screen>,
     asked_at_us: Vec<u64>,
     /// First datagram of each client.
@@ -106,6 +111,7 @@ struct World {
 }
 
 const PUBLISHER: usize = 0;
+const UNIX_AT_BASE_US: u64 = 1_700_000_000_000_000;
 const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
 
 /// Run a scenario to its end.
@@ -117,6 +123,9 @@ pub fn run(scenario: Scenario) -> Result<Outcome, Box<dyn Error>> {
     let end_us = START_US + scenario.seconds * 1_000_000;
     world.at(0, Action::Frame);
     world.at(0, Action::Audio);
+    if scenario.local {
+        world.at(0, Action::Report);
+    }
     world.at(START_US, Action::Impair);
     for client in 0..world.clients.len() {
         let viewer = client as u64;
@@ -157,7 +166,7 @@ impl World {
         };
         let shard = ShardCore::new(ShardConfig {
             dtls: DtlsConfig::new(base, &certificate)?,
-            unix_at_base_us: 1_700_000_000_000_000,
+            unix_at_base_us: UNIX_AT_BASE_US,
             seed: scenario.seed,
         });
         let (mut clients, mut specs) = (Vec::new(), Vec::new());
@@ -205,6 +214,9 @@ impl World {
             encoder: Encoder::new(scenario.seed),
             video_seq: 1000,
             audio_seq: 2000,
+            feed: scenario
+                .local
+                .then(|| Feed::new(TransportId(PUBLISHER as u64 + 1), TRACKS, scenario.seed)),
             screens: (0..scenario.viewers).map(|_| Screen::default()).collect(),
             asked_at_us: vec![0; count],
             heard: vec![0; usize::from(scenario.viewers)],
@@ -267,6 +279,18 @@ impl World {
             }
             Action::Join(client) => self.join(now_us, client),
             Action::Frame => self.frame(now_us),
+            Action::Report => {
+                if let Some(feed) = &mut self.feed {
+                    let report = feed.report(Time(now_us), UNIX_AT_BASE_US + now_us);
+                    self.take_frames(now_us, vec![report]);
+                }
+                self.at(now_us + 1_000_000, Action::Report);
+            }
+            Action::Audio if self.feed.is_some() => {
+                let sound = self.feed.as_mut().map(|feed| feed.sound(Time(now_us)));
+                self.take_frames(now_us, sound.into_iter().collect());
+                self.at(now_us + 20_000, Action::Audio);
+            }
             Action::Audio => {
                 let payload = [(self.audio_seq & 0xff) as u8; 80];
                 let timestamp = (now_us * 48 / 1000) as u32;
@@ -293,8 +317,11 @@ impl World {
             return;
         };
         let spec = Box::new(spec);
-        self.shard
-            .command(Time(now_us), Command::OpenTransport { transport, spec });
+        let command = match &self.feed {
+            Some(feed) if client == PUBLISHER => feed.open(),
+            Some(_) | None => Command::OpenTransport { transport, spec },
+        };
+        self.shard.command(Time(now_us), command);
         for (mid, track) in ["0", "1"].iter().zip(TRACKS).filter(|_| client != PUBLISHER) {
             if let Some(mid) = Mid::new(mid.as_bytes()) {
                 let bind = Command::BindSlot {
@@ -308,19 +335,36 @@ impl World {
             }
         }
         self.transmit(now_us);
+        if self.feed.is_some() && client == PUBLISHER {
+            return;
+        }
         self.clients[client].timeout(now_us);
         self.drain(now_us, client);
     }
 
     fn frame(&mut self, now_us: u64) {
+        self.frames += 1;
+        self.at(now_us + 1_000_000 / self.scenario.fps, Action::Frame);
+        if let Some(feed) = &mut self.feed {
+            let picture = feed.picture(Time(now_us));
+            self.take_frames(now_us, picture);
+            return;
+        }
         let timestamp = (now_us * 90 / 1000) as u32;
         for piece in self.encoder.frame() {
             self.clients[PUBLISHER].send(now_us, 0, self.video_seq, timestamp, piece.marker, &piece.payload);
             self.video_seq += 1;
             self.drain(now_us, PUBLISHER);
         }
-        self.frames += 1;
-        self.at(now_us + 1_000_000 / self.scenario.fps, Action::Frame);
+    }
+
+    /// What the feed sends is there at once.
+    fn take_frames(&mut self, now_us: u64, frames: Vec<Vec<u8>>) {
+        for mut frame in frames {
+            self.shard
+                .local_frame(Time(now_us), TransportId(PUBLISHER as u64 + 1), &mut frame);
+            self.transmit(now_us);
+        }
     }
 
     /// A viewer that has seen nothing new for a while asks for a key frame.
@@ -411,6 +455,12 @@ impl World {
             if !more {
                 break;
             }
+        }
+        if let Some(feed) = &mut self.feed {
+            let before = feed.asked;
+            self.shard.take_frames(|_, frame| feed.hear(frame));
+            let asked = usize::try_from(feed.asked - before).unwrap_or_default();
+            self.key_frames_asked.extend(std::iter::repeat_n(now_us, asked));
         }
         for event in self.shard.take_events() {
             if let Event::Rejected { code, .. } = event {

@@ -28,6 +28,7 @@ fn acceptance(seed: u64) -> Scenario {
         link: LOSSY,
         fps: 20,
         joining_us: 0,
+        local: false,
     }
 }
 
@@ -71,6 +72,20 @@ fn two_hundred_viewers_keep_within_the_bounds_seed_2() {
 #[test]
 fn two_hundred_viewers_keep_within_the_bounds_seed_3() {
     keeps_within_the_bounds(3);
+}
+
+#[test]
+fn viewers_of_a_local_feed_keep_within_the_bounds() {
+    let outcome = outcome(Scenario {
+        viewers: 50,
+        seconds: 30,
+        local: true,
+        ..acceptance(1)
+    });
+    assert_eq!(verdicts(&outcome, &BOUNDS), Vec::<String>::new());
+    assert!(outcome.heard.iter().all(|heard| *heard > 1_450), "{:?}", outcome.heard);
+    assert!(outcome.stats.retransmissions_out > 100, "{:?}", outcome.stats);
+    assert_eq!(outcome.stats.nacks_out, 0);
 }
 
 #[test]

@@ -14,6 +14,19 @@ fn no_forwarded_packet_allocates() {
     let mut bed = Bed::new(viewers, 1, false).unwrap();
     bed.warm_up();
     assert_eq!(bed.profiles().len(), usize::from(viewers) + 1);
+    allocates_nothing(&mut bed, viewers);
+}
+
+#[test]
+fn no_packet_of_a_local_feed_allocates() {
+    let viewers = 20;
+    let mut bed = Bed::fed(viewers).unwrap();
+    bed.warm_up();
+    assert_eq!(bed.profiles().len(), usize::from(viewers));
+    allocates_nothing(&mut bed, viewers);
+}
+
+fn allocates_nothing(bed: &mut Bed, viewers: u16) {
     // The first slices still grow tables to their size: queues of a frame's packets, timers, events.
     for _ in 0..3 {
         bed.forward(SECOND_US);

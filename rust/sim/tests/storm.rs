@@ -15,6 +15,7 @@ fn storm() -> Outcome {
         },
         fps: 30,
         joining_us: 1_000_000,
+        local: false,
     };
     run(scenario).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -180,10 +180,7 @@ impl ShardCore {
         };
         let asked = receiver.key_frame_requests_out;
         let mut frame = [0; MAX_FRAME];
-        loop {
-            let Some((head, body)) = frame.split_first_chunk_mut::<ENVELOPE>() else {
-                break;
-            };
+        while let Some((head, body)) = frame.split_first_chunk_mut::<ENVELOPE>() {
             let mut writer = RtcpWriter::new(body);
             let polled = receiver.poll_rtcp(now, &mut self.tracks, &mut writer);
             let len = writer.len();

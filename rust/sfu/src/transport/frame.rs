@@ -156,10 +156,12 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_read_frames_to_the_same_bytes(first in 0x10_u8..0x14, route in 0_u16..2, rest in prop::collection::vec(prop_oneof![9 => Just(0), 1 => any::<u8>()], 0..60)) {
-            let mut bytes = vec![first, 0];
+        fn whatever_is_read_frames_to_the_same_bytes(first in 0x10_u8..0x14, flags in 0_u8..2, route in 0_u16..2, epoch in prop::option::of(any::<u64>()), sequence: u32, body in prop::collection::vec(any::<u8>(), 0..20)) {
+            let mut bytes = vec![first, flags];
             bytes.extend(route.to_be_bytes());
-            bytes.extend(rest);
+            bytes.extend(sequence.to_be_bytes());
+            bytes.extend(epoch.unwrap_or_default().to_be_bytes());
+            bytes.extend(body);
             let mut copy = bytes.clone();
             if let Ok(read) = Frame::parse(&mut copy) {
                 prop_assert_eq!(framed(read.content, read.sequence, read.body), bytes);

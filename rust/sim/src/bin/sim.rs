@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             },
             fps: 20,
             joining_us: 0,
+            local: false,
         };
         match run(scenario) {
             Ok(outcome) => failed += u64::from(!report(seed, &outcome)),

@@ -27,6 +27,9 @@ use rostra_sfu::transport::dtls::DtlsConfig;
 /// Where the shard listens.
 pub const SERVER: ([u8; 4], u16) = ([10, 255, 0, 1], 8081);
 
+/// The wall clock at [`Time::ZERO`].
+pub const UNIX_AT_BASE_US: u64 = 1_700_000_000_000_000;
+
 pub fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
@@ -62,6 +65,8 @@ pub struct Bench {
     pub server: SocketAddr,
     /// How clients shake hands.
     pub client: DtlsConfig,
+    /// Frames for local feeds, in order.
+    pub frames: Vec<(TransportId, Vec<u8>)>,
     outbox: Outbox,
     wire: Vec<(SocketAddr, Vec<u8>)>,
 }
@@ -74,13 +79,14 @@ impl Bench {
         Self {
             shard: ShardCore::new(ShardConfig {
                 dtls: config(server),
-                unix_at_base_us: 1_700_000_000_000_000,
+                unix_at_base_us: UNIX_AT_BASE_US,
                 seed: 7,
             }),
             now: Time(1_000_000),
             events: Vec::new(),
             server: SocketAddr::from(SERVER),
             client: config(client),
+            frames: Vec::new(),
             outbox: Outbox::default(),
             wire: Vec::new(),
         }
@@ -135,6 +141,12 @@ impl Bench {
         self.transmit();
     }
 
+    /// A frame of a local feed.
+    pub fn frame(&mut self, transport: TransportId, frame: &[u8]) {
+        self.shard.local_frame(self.now, transport, &mut frame.to_vec());
+        self.transmit();
+    }
+
     /// A datagram from anywhere, and how many bytes left because of it, to whomever.
     pub fn answer_to(&mut self, from: SocketAddr, bytes: &[u8]) -> u64 {
         let before = self.shard.stats().bytes_out;
@@ -155,6 +167,9 @@ impl Bench {
                 break;
             }
         }
+        let frames = &mut self.frames;
+        self.shard
+            .take_frames(|transport, frame| frames.push((transport, frame.to_vec())));
         let events: Vec<_> = self.shard.take_events().collect();
         assert!(
             !events.iter().any(|event| matches!(

@@ -1,0 +1,263 @@
+"""A connection in this process, with deadlines that a test can wait for, and a server that answers by hand."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from rostra.ingest import encoder as module
+from rostra.ingest import h264
+from rostra.ingest.encoder import Encoder, Settings
+from rostra.protocol.ingest import Admitted, Authorise, FromWorker, Open, Opened, Problem, Refused, TrackLine
+from tests.ingest.client import Client, fields, text
+from tests.ingest.conftest import av_tags
+from tests.ingest.test_packets import h264_back
+
+TIMEOUT_S = 10
+
+
+@dataclass
+class Server:
+    """The server, as a connection sees it."""
+
+    answer: Admitted | Refused = field(default_factory=lambda: Admitted(1))
+    asked: list[Authorise | Open] = field(default_factory=list)
+    told: list[FromWorker] = field(default_factory=list)
+    feeds: list[socket.socket] = field(default_factory=list)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def ask(self, message: Authorise | Open) -> tuple[Any, int | None]:
+        self.asked.append(message)
+        if isinstance(message, Authorise):
+            return self.answer, None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self.feeds.append(ours)
+        self.opened.set()
+        audio = TrackLine(0, 111, 1) if message.audio else None
+        video = TrackLine(1 if message.audio else 0, 96, 2) if message.video else None
+        return Opened(1, "name", audio, video, 1), theirs.detach()
+
+    def tell(self, message: FromWorker) -> None:
+        self.told.append(message)
+
+    @property
+    def problems(self) -> list[str]:
+        return [one.code for one in self.told if isinstance(one, Problem)]
+
+
+@dataclass
+class Life:
+    server: Server
+    client: Client
+    encoder: Encoder
+    running: asyncio.Task[str] | None = None
+
+    def begin(self) -> None:
+        """The deadlines are those of now."""
+        self.running = asyncio.create_task(self.encoder.run())
+
+    async def ended(self) -> str:
+        assert self.running is not None
+        async with asyncio.timeout(TIMEOUT_S):
+            return await self.running
+
+    async def pictures(self, count: int) -> list[bytes]:
+        """The next pictures of the newest feed, in annex B."""
+        found: list[bytes] = []
+        payloads: list[bytes] = []
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(TIMEOUT_S):
+            await self.server.opened.wait()
+            while len(found) < count:
+                frame = await loop.sock_recv(self.server.feeds[-1], 2000)
+                if frame[0] == 0x11 and frame[17] & 0x7F == 96:
+                    payloads.append(frame[28:])
+                    if frame[17] & 0x80:
+                        found.append(h264_back(payloads))
+                        payloads = []
+        return found
+
+
+@pytest.fixture
+async def life() -> AsyncIterator[Life]:
+    server, pool = Server(), ThreadPoolExecutor(1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        client = await Client.open(f"127.0.0.1:{listener.getsockname()[1]}")
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+    encoder = Encoder(1, connection, "127.0.0.1", Settings(server, pool, reencode=False))
+    one = Life(server, client, encoder)
+    yield one
+    if one.running is not None:
+        one.running.cancel()
+        await asyncio.wait({one.running})
+    client.vanish()
+    for feed in server.feeds:
+        feed.close()
+    pool.shutdown()
+
+
+async def test_who_never_says_anything_is_closed(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COMMANDS_S", 0.05)
+    life.begin()
+    assert await life.ended() == "timeout"
+    assert await life.client.closed() == b""
+
+
+async def test_a_handshake_byte_by_byte_gets_no_more_time(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COMMANDS_S", 0.1)
+    life.begin()
+
+    async def trickle() -> None:
+        life.client.writer.write(b"\x03")
+        while not (life.running is None or life.running.done()):
+            life.client.writer.write(b"\0")
+            await asyncio.sleep(0.005)
+
+    _, reason = await asyncio.gather(trickle(), life.ended())
+    assert reason == "timeout"
+
+
+async def test_commands_without_end_get_no_more_time(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COMMANDS_S", 0.2)
+    life.begin()
+    await life.client.handshake()
+    life.client.command("connect", fields({"app": text("v2/pub")}))
+    life.client.writer.write(b"\x03\0\0\0\0\xff\xff\x14\0\0\0\0")  # 64 KiB of a command, of which nothing comes
+    assert await life.ended() == "timeout"
+
+
+async def test_a_half_open_connection_is_closed(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_S", 0.1)
+    life.begin()
+    await life.client.publish("demo?token=t")
+    for kind, timestamp, body in list(av_tags())[:5]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    assert await life.ended() == "timeout"
+
+
+async def test_the_server_is_asked_before_anything_is_answered(life: Life) -> None:
+    life.server.answer = Refused(1, "invalid_token", "Unauthorized: Invalid token")
+    life.begin()
+    status = await life.client.publish("demo?token=t&sourceId=a&priority=3")
+    assert b"NetStream.Publish.Unauthorized" in status
+    assert life.server.asked == [Authorise(1, "demo", "t", "a", 3, "127.0.0.1")]
+    life.client.writer.write_eof()
+    assert await life.ended() == "invalid_token"
+
+
+async def test_a_feed_that_ends_ends_the_connection(life: Life) -> None:
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly")
+    tags = list(av_tags())
+    for kind, timestamp, body in tags[:5]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    await life.pictures(2)
+    life.server.feeds[-1].close()
+    for kind, timestamp, body in tags[5:]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    assert b"feed was closed" in await life.client.closed()
+    assert await life.ended() == "feed_closed"
+
+
+async def test_key_frames_that_do_not_come_are_told(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEY_FRAME_S", 0.0)
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly")
+    for kind, timestamp, body in list(av_tags())[:6]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    await life.pictures(3)
+    assert life.server.problems == ["no_key_frame"]
+
+
+async def test_tags_before_the_headers_are_not_kept_without_end(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OTHER_TRACK_S", 1000.0)
+    life.begin()
+    await life.client.publish("demo?token=t")
+    header, *frames = [tag for tag in av_tags() if tag[0] == 9]
+    life.client.message(9, header[2], chunk_stream=6)
+    for number in range(module.MAX_HELD + 10):
+        life.client.message(9, frames[1][2], timestamp=number, chunk_stream=6)
+    assert b"headers" in await life.client.closed()
+
+
+async def test_pictures_get_the_time_when_that_is_asked_for(life: Life) -> None:
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly&enableUTCInsertion")
+    for kind, timestamp, body in list(av_tags())[:6]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    pictures = await life.pictures(3)
+    assert all(picture.count(h264.UUID_TIME) == 1 for picture in pictures)
+
+
+async def test_text_data_of_the_encoder_is_in_the_next_picture(life: Life) -> None:
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly")
+    tags = list(av_tags())
+    for kind, timestamp, body in tags[:3]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    life.client.message(18, text("@setDataFrame") + text("onTextData") + fields({"text": text("hello")}))
+    life.client.message(18, text("onFi") + fields({"sd": text("14-11-2023"), "st": text("22:13:20.123")}))
+    for kind, timestamp, body in tags[3:6]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    pictures = await life.pictures(4)
+    told = b"".join(pictures)
+    assert b'{"text":"hello"}' in told
+    assert h264.time_sei(1_700_000_000_123) in told
+
+
+async def test_key_frames_alone_pass_when_that_is_asked_for(life: Life) -> None:
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly&intraOnlyForwarding")
+    for kind, timestamp, body in av_tags():
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    pictures = await life.pictures(2)
+    assert all(b"\0\0\0\1\x65" in picture for picture in pictures)
+
+
+async def test_random_bytes_after_the_handshake_end_the_connection(life: Life) -> None:
+    life.begin()
+    await life.client.handshake()
+    life.client.writer.write(b"\x03" + os.urandom(200_000))
+    assert await life.ended() in {"protocol", "connection_lost"}
+
+
+async def test_a_track_that_comes_later_is_in_a_new_feed_from_the_next_key_frame_on(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OTHER_TRACK_S", 0.0)
+    life.begin()
+    await life.client.publish("demo?token=t")
+    tags = [tag for tag in av_tags() if tag[0] == 9]
+    for kind, timestamp, body in tags[:5]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    await life.pictures(4)
+    assert life.server.asked[1:] == [Open(1, audio=False, video="h264", profile=life.server.asked[1].profile)]  # type: ignore[union-attr]
+    assert life.server.problems == ["no_audio"]
+    life.client.message(8, b"\xaf\x00\x12\x10", timestamp=300, chunk_stream=4)
+    for kind, timestamp, body in tags[5:15]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    old = life.server.feeds[0]
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(TIMEOUT_S):
+        while await loop.sock_recv(old, 2000):  # up to its end, when the new one begins
+            pass
+    first, *_ = await life.pictures(2)
+    assert b"\0\0\0\1\x65" in first
+    assert [one.audio for one in life.server.asked[1:] if isinstance(one, Open)] == [False, True]
+
+
+async def test_the_metadata_says_that_no_other_track_will_come(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OTHER_TRACK_S", 1000.0)
+    life.begin()
+    await life.client.publish("demo?token=t")
+    life.client.message(18, text("onMetaData") + fields({"videocodecid": b"\0" + bytes(8)}))
+    for kind, timestamp, body in list(av_tags())[:5]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    assert len(await life.pictures(2)) == 2
