@@ -53,7 +53,8 @@ async def serve(config: Config, *, engine: Engine, store: Store, on_ready: Calla
     _configure_logs(config.log_level)
     with _listener(config.http.listen, "--http") as listener, _rtmp_listener(config) as encoders:
         hub = Hub(engine, viewer_max_bps=config.media.viewer_max_bps)
-        context = Context(config, hub, store, time.time)
+        port = encoders.getsockname()[1] if encoders is not None else None
+        context = Context(config, hub, store, time.time, rtmp_port=port)
         sockets, metrics = Sockets(context), Metrics(hub)
         server = _Server(_uvicorn_config(config, asgi.build(context, sockets, metrics)))
         hub.start()

@@ -1,11 +1,13 @@
 """What the hub keeps of what the media plane tells, to pass it on. The facts are the media plane's."""
 
 import asyncio
+from collections import OrderedDict, deque
 from typing import Final
 
 from rostra.model import reporting
 from rostra.model.effects import Speaking, Vad
-from rostra.model.ids import SourceId
+from rostra.model.ids import SourceId, StreamKey
+from rostra.model.incoming import TurnedAway
 from rostra.model.media import (
     BindSlot,
     GroupId,
@@ -22,6 +24,9 @@ from rostra.model.media import (
     UnbindSlot,
 )
 
+MAX_REFUSALS: Final = 4
+"""Kept of one stream."""
+MAX_REFUSED_STREAMS: Final = 256
 MAX_INSPECTIONS: Final = 64
 """Reports that may be waited for at a time."""
 
@@ -124,6 +129,24 @@ class Voices:
     def end(self, group: GroupId) -> None:
         """A stream ended."""
         self._speaking.pop(group, None)
+
+
+class Refusals:
+    """Who was turned away for what it sends, the newest last, of the streams where it happened last."""
+
+    def __init__(self) -> None:
+        self._streams: Final[OrderedDict[StreamKey, deque[TurnedAway]]] = OrderedDict()
+
+    def add(self, key: StreamKey, one: TurnedAway) -> None:
+        """Somebody was. The oldest are forgotten."""
+        self._streams.setdefault(key, deque(maxlen=MAX_REFUSALS)).append(one)
+        self._streams.move_to_end(key)
+        while len(self._streams) > MAX_REFUSED_STREAMS:
+            self._streams.popitem(last=False)
+
+    def of(self, key: StreamKey, *, after_s: float) -> tuple[TurnedAway, ...]:
+        """Those of a stream since a time."""
+        return tuple(one for one in self._streams.get(key, ()) if one.problem.at_s > after_s)
 
 
 class Inspections:

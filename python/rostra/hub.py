@@ -19,7 +19,7 @@ import structlog
 
 from rostra.facts import Inspections, Reports, Voices
 from rostra.media.engine import Engine, Overloaded
-from rostra.model import diagnosis, lifecycle, local, publishing, reporting, viewing, voices
+from rostra.model import diagnosis, incoming, lifecycle, local, publishing, reporting, viewing, voices
 from rostra.model.bandwidth import DEFAULT_MAX_BPS, BandwidthWish
 from rostra.model.description import IceCredentials, SessionDescription
 from rostra.model.effects import (
@@ -72,7 +72,7 @@ from rostra.model.media import (
 )
 from rostra.model.negotiation import Identity, answer_publish, answer_view
 from rostra.model.refused import Unsuitable
-from rostra.model.stream import Decision, Stream
+from rostra.model.stream import Decision, Door, Feed, Problem, Stream
 from rostra.model.token import PublishGrant, SubscribeGrant
 
 _RETRY_MS: Final = 20
@@ -204,6 +204,7 @@ class Hub:
         source: SourceId | None,
         priority: int | None,
         events: frozenset[str],
+        door: Door = Door.SOCKET,
     ) -> Opened:
         """Let a publisher in.
 
@@ -216,7 +217,9 @@ class Hub:
         tracks = (TrackId(number) for number in self._tracks)
         answer = answer_publish(offer, codec=codec, identity=self._identity(transport), tracks=tracks)
         is_public = not grant.subscribe_requires_auth
-        cmd = publishing.Publish(transport, answer.spec, source, priority, events, grant.multisource, is_public)
+        cmd = publishing.Publish(
+            transport, answer.spec, source, priority, events, grant.multisource, is_public, door=door
+        )
         self._open(transport, peer, publishing.publish(self._joined(grant.stream), cmd, self._keys))
         own = tuple(track.track_id for track in answer.tracks)
         self._reports.own(transport, own)
@@ -247,7 +250,7 @@ class Hub:
         spec = local.spec(audio=audio, video=video, cname=cname, tracks=tracks, ssrcs=_random_ssrcs())
         is_public = not grant.subscribe_requires_auth
         cmd = publishing.Publish(
-            transport, spec, source, priority, frozenset(), grant.multisource, is_public, descriptor
+            transport, spec, source, priority, frozenset(), grant.multisource, is_public, descriptor, Door.RTMP
         )
         self._open(transport, peer, publishing.publish(self._joined(grant.stream), cmd, self._keys))
         own = tuple(receive.track for receive in spec.receive)
@@ -369,6 +372,25 @@ class Hub:
         if not self._inspections.is_asked(transport):
             self._submitted([Inspect(transport)])
         return self._inspections.wait(transport)
+
+    def note(self, transport: TransportId, problem: Problem) -> None:
+        """Something is wrong with a feed. Of one that left meanwhile it is no matter."""
+        self._feed_event(transport, lambda stream, feed: incoming.note(stream, feed, problem))
+
+    def measured(self, transport: TransportId, key_frame_ms: int) -> None:
+        """How far apart a feed's key frames are."""
+        self._feed_event(transport, lambda stream, feed: incoming.measured(stream, feed, key_frame_ms))
+
+    def layers(self, stream: Stream) -> dict[TrackId, TrackLayers]:
+        """What the media plane told last of each picture of a stream."""
+        own = [track.track for feed in stream.feeds for track in feed.tracks]
+        return {track: self._reports.tracks[track] for track in own if track in self._reports.tracks}
+
+    def _feed_event(self, transport: TransportId, decide: Callable[[Stream, Feed], Decision]) -> None:
+        key = self._places.get(transport)
+        feed = self._streams[key].feed(transport) if key is not None else None
+        if feed is not None:
+            self._event(transport, lambda stream: decide(stream, feed))
 
     def _named_anew(self, transport: TransportId) -> tuple[str, str]:
         names = (uuid.uuid4().hex, str(uuid.uuid4()))
@@ -539,9 +561,16 @@ class Hub:
                 log.info("source ended", stream=str(key), source=source)
             case BindSlot() | UnbindSlot():
                 self._reports.order(effect)  # the media plane has it
-            case OpenTransport() | OpenLocalFeed() | RestartIce() | AddSlot() | Inspect():
-                pass  # the media plane has it
-            case AddVoice() | RemoveVoice() | Listen():
+            case (
+                OpenTransport()
+                | OpenLocalFeed()
+                | AddSlot()
+                | Inspect()
+                | AddVoice()
+                | RemoveVoice()
+                | Listen()
+                | RestartIce()
+            ):
                 pass  # the media plane has it
             case _:
                 assert_never(effect)

@@ -137,7 +137,7 @@ async def test_gstreamer_publishes_and_gstreamer_watches(
     whip = f"{near_server.http}/api/whip/gstreamer?codec=vp8"
     async with asyncio.timeout(60):
         publisher = await things.enter_async_context(running(*program, "publish", whip, settings["publish_token"]))
-        assert await publisher.hear("version") == "GStreamer 1.22.0"
+        assert (await publisher.hear("version")).startswith("GStreamer 1.")
         await publisher.hear("state", "connected")
         whep = f"{near_server.http}/api/whep/{settings['account_id']}/gstreamer"
         viewer = await things.enter_async_context(running(*program, "view", whep, settings["subscribe_token"]))

@@ -151,3 +151,61 @@ async def test_a_busy_media_plane_is_not_asked(server: Server) -> None:
         status, body = await asked(server, TransportId(main.transport))
         assert (status, body["data"]["message"]) == (503, "Server overloaded")
         server.engine.capacity = 1000
+
+
+STREAMS = "/api/debug/streams"
+
+
+async def incoming(server: Server, stream: str = "demo") -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {server.account.api_secret}"}
+    reply = await server.client.get(f"{STREAMS}/{server.account.id}/{stream}", headers=headers)
+    assert reply.status_code == 200
+    assert reply.headers["cache-control"] == "no-store"
+    body: dict[str, Any] = reply.json()
+    return body
+
+
+async def test_the_owner_of_a_stream_is_told_what_comes_in_and_what_is_wrong_with_it(server: Server) -> None:
+    async with server.publisher() as main:
+        report = TransportReport(
+            age_us=12_000_000, ice_us=1, dtls_us=2, first_packet_us=1_000_000, first_key_frame_us=None
+        )
+        server.engine.answer(main.transport, report)
+        told = await incoming(server)
+        assert told["stream_id"] == f"{server.account.id}/demo"
+        (feed,) = told["feeds"]
+        assert (feed["transport"], feed["source_id"], feed["door"]) == (main.transport, None, "websocket")
+        assert (feed["state"], feed["leads"], feed["audio"]) == ("live", True, {"codec": "opus"})
+        assert feed["video"]["key_frame_ms"] is None
+        (problem,) = feed["problems"]
+        assert problem.pop("text").startswith("No key frame for 10 seconds")
+        assert problem == {"code": "no_key_frame", "hint": False, "since_ms": 0}
+
+
+async def test_what_the_media_plane_cannot_tell_now_is_left_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debug, "DEADLINE_S", 0.01)
+    async with server.publisher():
+        server.engine.is_silent = True
+        assert len((await incoming(server))["feeds"]) == 1
+        server.engine.is_silent = False
+        server.engine.capacity = 0
+        assert len((await incoming(server))["feeds"]) == 1
+        server.engine.capacity = 1000
+
+
+async def test_a_stream_that_is_not_there_has_no_feeds(server: Server) -> None:
+    told = await incoming(server, "no/such%20stream")
+    assert (told["feeds"], told["viewers"], told["turned_away"]) == ([], 0, [])
+    assert told["stream_id"] == f"{server.account.id}/no/such stream"
+
+
+async def test_only_the_owner_is_told_what_comes_in(server: Server) -> None:
+    other = await server.store.add_account()
+    path = f"{STREAMS}/{server.account.id}/demo"
+    for secret, status in ((other.api_secret, 404), ("x", 401), (server.publish_token, 401)):
+        reply = await server.client.get(path, headers={"Authorization": f"Bearer {secret}"})
+        assert reply.status_code == status
+    assert (await server.client.get(path)).status_code == 401
+    assert (await server.client.post(path)).status_code == 405

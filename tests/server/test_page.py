@@ -97,3 +97,7 @@ async def test_metrics_add_up(server: Server) -> None:
         assert line in text.splitlines()
     assert "rostra_build_info{" in text
     assert "rostra_event_loop_lag_seconds_bucket" in text
+
+
+async def test_the_page_of_everybody_learns_whether_rtmp_encoders_may_come(server: Server) -> None:
+    assert (await server.client.get("/api/doors")).json() == {"rtmpPort": None}

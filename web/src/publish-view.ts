@@ -3,7 +3,9 @@ import { customElement, property, state } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
 import type { Publication } from './publish-card.js';
 import './publish-card.js';
-import { NO_SETTINGS, type Settings } from './settings.js';
+import './connect-card.js';
+import './incoming-list.js';
+import { loadDoors, NO_SETTINGS, type Settings } from './settings.js';
 import { shared } from './styles.js';
 
 const SIZES = ['320x180', '640x360', '960x540', '1280x720'];
@@ -39,6 +41,12 @@ export class PublishView extends LitElement {
         gap: 1rem;
         grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr));
       }
+      .doors {
+        display: grid;
+        gap: 1rem;
+        align-items: start;
+        grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
+      }
       select,
       input {
         inline-size: 100%;
@@ -59,6 +67,8 @@ export class PublishView extends LitElement {
 
   @property({ attribute: false }) settings: Settings = NO_SETTINGS;
   @state() private publications: Publication[] = [];
+  @state() private stream = 'demo';
+  @state() private rtmpPort: number | undefined;
   @state() private kind: Publication['kind'] = 'test';
   @state() private source = '';
   @state() private codec: Publication['codec'] = 'vp8';
@@ -67,12 +77,28 @@ export class PublishView extends LitElement {
   @state() private isSimulcast = false;
   #nextId = 1;
 
+  override connectedCallback(): void {
+    super.connectedCallback();
+    void loadDoors().then(({ rtmpPort }) => {
+      this.rtmpPort = rtmpPort ?? undefined;
+    });
+  }
+
   override render() {
     const options = (values: readonly string[], chosen: string) =>
       values.map((value) => html`<option ?selected=${value === chosen}>${value}</option>`);
     return html`
       <form class="card" @submit=${this.#start} aria-label="Publish">
-        <label>Stream<input name="stream" required maxlength="128" value="demo" /></label>
+        <label
+          >Stream<input
+            name="stream"
+            required
+            maxlength="128"
+            .value=${this.stream}
+            @input=${(event: Event) => {
+              this.stream = (event.target as HTMLInputElement).value;
+            }}
+        /></label>
         <label
           >Source<input
             name="source"
@@ -159,7 +185,7 @@ export class PublishView extends LitElement {
       ${
         this.publications.length === 0
           ? html`<p class="quiet">
-            Start a test picture, then open <a href="#watch">Watch</a>. Several sources of one stream
+            Start a test picture or connect an encoder, then open <a href="#watch">Watch</a>. Several sources of one stream
             need different source names.
           </p>`
           : nothing
@@ -174,6 +200,15 @@ export class PublishView extends LitElement {
             @ended=${() => this.#ended(publication.id)}
           ></publish-card>`,
         )}
+      </div>
+      <div class="doors">
+        <connect-card
+          .settings=${this.settings}
+          .stream=${this.stream.trim() || 'demo'}
+          .source=${this.source.trim()}
+          .rtmpPort=${this.rtmpPort}
+        ></connect-card>
+        <incoming-list .settings=${this.settings} .stream=${this.stream.trim()}></incoming-list>
       </div>
     `;
   }

@@ -23,3 +23,16 @@ export async function loadSettings(): Promise<Settings | undefined> {
   const given = (await response.json().catch(() => null)) as Partial<Settings> | null;
   return given ? { ...NO_SETTINGS, ...given } : undefined;
 }
+
+/** Where encoders come in beside the page's own port. */
+export interface Doors {
+  /** `null`: the server takes no RTMP. */
+  rtmpPort: number | null;
+}
+
+/** A server that does not tell has the page's own port alone. */
+export async function loadDoors(): Promise<Doors> {
+  const response = await fetch('/api/doors').catch(() => undefined);
+  const given = response?.ok ? ((await response.json().catch(() => null)) as Doors | null) : null;
+  return { rtmpPort: given?.rtmpPort ?? null };
+}

@@ -20,7 +20,7 @@ from rostra.ingest.picture import Picture, PictureTrack, fi_epoch_ms
 from rostra.ingest.reencode import BrokenPicture, Coded, Reencoder
 from rostra.ingest.sound import BrokenSound, Opus, Transcoder
 from rostra.ingest.timeline import Timeline, Track
-from rostra.protocol.ingest import Authorise, FromWorker, Open, Opened, Problem, Refused
+from rostra.protocol.ingest import Authorise, FromWorker, KeyFrames, Open, Opened, Problem, Refused
 from rostra.protocol.rtmp import BadTarget, Target, parse_target
 
 CHUNK: Final = 64 * 1024
@@ -41,6 +41,8 @@ MAX_HELD: Final = 512
 """Tags that wait meanwhile."""
 KEY_FRAME_S: Final = 10.0
 """Without a key frame, viewers who come wait as long: the encoder's owner is told."""
+KEY_FRAMES_S: Final = 1.0
+"""Between two words about their distance."""
 PROBLEM_S: Final = 60.0
 """The same problem is told again after this."""
 MAX_GOP: Final = 300
@@ -109,6 +111,8 @@ class Encoder:
         self._expected: set[Track] | None = None
         self._last_tag_s = time.monotonic()
         self._last_key_s = time.monotonic()
+        self._last_key_ms: int | None = None
+        self._key_told_s = 0.0
         self._told: Final[dict[str, float]] = {}
         self._fi_ms: int | None = None
         self._end_text: str | None = None
@@ -377,6 +381,7 @@ class Encoder:
         now = time.monotonic()
         if picture.is_key:
             self._last_key_s = now
+            self._tell_interval(picture.time_ms, now)
         elif now - self._last_key_s >= KEY_FRAME_S:
             self.problem(
                 "no_key_frame", "No key frame for 10 seconds: set the encoder's key frame interval to 2 seconds"
@@ -389,6 +394,13 @@ class Encoder:
                 await self._send_picture(track, again)
         else:
             await self._send_picture(track, picture)
+
+    def _tell_interval(self, time_ms: int, now: float) -> None:
+        """How far apart key frames are, for the encoder's owner; not of each, where all frames are key frames."""
+        last_ms, self._last_key_ms = self._last_key_ms, time_ms
+        if last_ms is not None and now - self._key_told_s >= KEY_FRAMES_S:
+            self._key_told_s = now
+            self._settings.control.tell(KeyFrames(self.number, max(0, time_ms - last_ms)))
 
     def _say_b_frames(self) -> None:
         if self._settings.reencode:

@@ -13,7 +13,17 @@ from typing import Any, Final
 
 from rostra.ingest.channel import Channel
 from rostra.ingest.encoder import Encoder, Settings, Stuck
-from rostra.protocol.ingest import Authorise, End, Ended, FromWorker, Open, Problem, decode_from_server, encode
+from rostra.protocol.ingest import (
+    Authorise,
+    End,
+    Ended,
+    FromWorker,
+    KeyFrames,
+    Open,
+    Problem,
+    decode_from_server,
+    encode,
+)
 
 MAX_CONNECTIONS: Final = 512
 MAX_FROM_ONE: Final = 256
@@ -65,7 +75,7 @@ class Worker:
 
     def tell(self, message: FromWorker) -> None:
         """What the server need not know is left out when it is busy."""
-        if not (isinstance(message, Problem) and self._channel.is_crowded):
+        if not (isinstance(message, Problem | KeyFrames) and self._channel.is_crowded):
             self._channel.send(encode(message))
 
     async def _accept(self, tasks: asyncio.TaskGroup) -> None:

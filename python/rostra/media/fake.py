@@ -95,8 +95,8 @@ class _Transport:
 
     @property
     def ufrags(self) -> set[str]:
-        """Our fragments, by which checks find it: two while a restart is under way."""
-        if not isinstance(self.spec, TransportSpec):
+        """Our fragments, by which checks find it: two while a restart is under way. A local feed has none."""
+        if isinstance(self.spec, LocalFeedSpec):
             return set()
         return {self.spec.local_ufrag, *((self.restart.local_ufrag,) if self.restart is not None else ())}
 
@@ -177,9 +177,7 @@ class FakeEngine:
     def check(self, transport: TransportId) -> None:
         """The peer's first check with the credentials of a restart, if there was one."""
         one = self._transports.get(transport)
-        if one is None or not isinstance(one.spec, TransportSpec):
-            return
-        if (restart := one.restart) is not None:
+        if one is not None and (restart := one.restart) is not None and isinstance(one.spec, TransportSpec):
             one.restart = None
             one.spec = replace(
                 one.spec,
@@ -382,10 +380,9 @@ class FakeEngine:
             return RefusalCode.UNKNOWN_TRANSPORT
         if self._is_taken(command.local_ufrag):
             return RefusalCode.DUPLICATE
-        one = self._transports[command.transport]
-        if not isinstance(one.spec, TransportSpec):
+        if isinstance(self._transports[command.transport].spec, LocalFeedSpec):
             return RefusalCode.INVALID
-        one.restart = command
+        self._transports[command.transport].restart = command
         return None
 
     def _add_slot(self, transport: TransportId, spec: SlotSpec) -> RefusalCode | None:

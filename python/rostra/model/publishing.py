@@ -18,7 +18,7 @@ from rostra.model.media import (
     TransportSpec,
 )
 from rostra.model.refused import MultisourceNotAllowed, TooMany
-from rostra.model.stream import MAX_FEEDS, MAX_SOURCES, Decision, Feed, FeedTrack, Source, Stream, with_feeds
+from rostra.model.stream import MAX_FEEDS, MAX_SOURCES, Decision, Door, Feed, FeedTrack, Source, Stream, with_feeds
 from rostra.model.voices import keyed, voiced
 
 
@@ -37,6 +37,7 @@ class Publish:
     multisource: bool
     is_public: bool
     descriptor: int = -1
+    door: Door = Door.SOCKET
 
     @property
     def opening(self) -> OpenTransport | OpenLocalFeed:
@@ -66,7 +67,8 @@ def publish(stream: Stream, cmd: Publish, keys: Iterator[int]) -> Decision:
     if not source.feeds and len(stream.sources) >= MAX_SOURCES:
         raise TooMany("Too many sources in this stream")
     order = stream.order + 1
-    feed = Feed(cmd.transport, cmd.source, _tracks(cmd.spec), order, cmd.priority, cmd.events, cmd.is_public)
+    tracks = _tracks(cmd.spec)
+    feed = Feed(cmd.transport, cmd.source, tracks, order, cmd.priority, cmd.events, cmd.is_public, door=cmd.door)
     stream = keyed(replace(stream, order=order), (cmd.source,), keys)
     decision = with_feeds(stream, cmd.source, (*source.feeds, feed))
     heard = voiced(decision.stream) if Speaking.name in cmd.events else Decision(decision.stream)

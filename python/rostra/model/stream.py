@@ -6,6 +6,7 @@ the hub can throw a decision away when the media plane has no room for its comma
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Final
 
 from rostra.model.effects import Active, AnnouncedTrack, Effect, Inactive, Send, SignalEvent, SourceEnded, SourceStarted
@@ -49,12 +50,30 @@ class FeedTrack:
     started: bool = False
 
 
+class Door(StrEnum):
+    """How a publisher came in."""
+
+    SOCKET = "websocket"
+    WHIP = "whip"
+    RTMP = "rtmp"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with what a publisher sends. ``code`` is stable, ``text`` says the cure; ``at_s`` since 1970."""
+
+    code: str
+    text: str
+    at_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
     """One publisher connection.
 
     ``order`` grows with each feed of the stream. ``stalled``: no packet for 5 s. ``detached``: its socket is lost, and
-    media alone keeps it alive. ``is_public``: may be watched without a token.
+    media alone keeps it alive. ``is_public``: may be watched without a token. ``problems``: as they were told, the
+    newest last. ``key_frame_ms``: between the last two key frames, where somebody measures it.
     """
 
     transport: TransportId
@@ -67,6 +86,9 @@ class Feed:
     connected: bool = False
     stalled: bool = False
     detached: bool = False
+    door: Door = Door.SOCKET
+    problems: tuple[Problem, ...] = ()
+    key_frame_ms: int | None = None
 
     @property
     def live(self) -> bool:
@@ -287,6 +309,13 @@ def with_feeds(stream: Stream, source: SourceId | None, feeds: tuple[Feed, ...])
         return Decision(told.stream, (*binds, SourceStarted(stream.key, source), *told.effects))
     told = tell_viewers(stream, Inactive(stream.key, source))
     return Decision(told.stream, (*binds, SourceEnded(stream.key, source), *told.effects))
+
+
+def with_feed(stream: Stream, feed: Feed) -> Decision:
+    """The stream after something became known of a feed that changes nothing for viewers."""
+    source = stream.sources[feed.source]
+    feeds = tuple(feed if one.transport == feed.transport else one for one in source.feeds)
+    return Decision(replace(stream, sources={**stream.sources, feed.source: replace(source, feeds=feeds)}))
 
 
 def with_voices(stream: Stream, source: Source) -> tuple[Stream, tuple[Effect, ...]]:

@@ -1,8 +1,10 @@
-"""``GET /api/debug/transports/{id}`` (docs/protocol/debug.md): how one transport does, as JSON."""
+"""``GET /api/debug/transports/{id}`` and ``…/streams/{account}/{stream}`` (docs/protocol/debug.md) as JSON."""
 
 import msgspec
 
 from rostra.model.diagnosis import WAITING, Diagnosis, Subject
+from rostra.model.ids import StreamKey
+from rostra.model.incoming import Incoming, TurnedAway
 from rostra.model.media import (
     EncodingReport,
     LayerReport,
@@ -86,6 +88,88 @@ class _Report(msgspec.Struct, frozen=True):
     rtt_ms: float | None
     tracks: list[_Track]
     slots: list[_Slot]
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    code: str
+    text: str
+    hint: bool
+    since_ms: int
+
+
+class _Sound(msgspec.Struct, frozen=True):
+    codec: str
+
+
+class _Video(msgspec.Struct, frozen=True):
+    codec: str | None
+    width: int
+    height: int
+    fps: int
+    bitrate_bps: int
+    key_frame_ms: int | None
+
+
+class _Feed(msgspec.Struct, frozen=True):
+    transport: int
+    source_id: str | None
+    door: str
+    state: str
+    leads: bool
+    audio: _Sound | None
+    video: _Video | None
+    problems: list[_Problem]
+
+
+class _TurnedAway(msgspec.Struct, frozen=True):
+    door: str
+    source_id: str | None
+    code: str
+    text: str
+    since_ms: int
+
+
+class _Stream(msgspec.Struct, frozen=True):
+    stream_id: str
+    viewers: int
+    feeds: list[_Feed]
+    turned_away: list[_TurnedAway]
+
+
+def encode_stream(
+    key: StreamKey, viewers: int, feeds: list[Incoming], turned_away: tuple[TurnedAway, ...], *, now_s: float
+) -> bytes:
+    """The reply about a stream: what comes in, the main source first."""
+    away = [
+        _TurnedAway(
+            one.door.value,
+            one.source,
+            one.problem.code,
+            one.problem.text,
+            max(0, round((now_s - one.problem.at_s) * 1000)),
+        )
+        for one in turned_away
+    ]
+    return msgspec.json.encode(_Stream(str(key), viewers, list(map(_feed, feeds)), away))
+
+
+def _feed(one: Incoming) -> _Feed:
+    feed, best = one.feed, one.best
+    video = None
+    if one.has_video:
+        codec = best.codec.value if best is not None and best.codec is not None else None
+        size = (best.width, best.height, best.fps) if best is not None else (0, 0, 0)
+        video = _Video(codec, *size, one.bitrate_bps, feed.key_frame_ms)
+    return _Feed(
+        transport=feed.transport,
+        source_id=feed.source,
+        door=feed.door.value,
+        state=one.state.value,
+        leads=one.leads,
+        audio=_Sound(one.sound.value) if one.sound is not None else None,
+        video=video,
+        problems=[_Problem(bad.code, bad.text, bad.is_hint, round(bad.since_s * 1000)) for bad in one.troubles],
+    )
 
 
 def encode_report(subject: Subject, report: TransportReport, diagnosis: Diagnosis) -> bytes:

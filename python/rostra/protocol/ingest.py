@@ -43,6 +43,13 @@ class Problem(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
+class KeyFrames(msgspec.Struct, frozen=True, tag=True):
+    """How far apart the last two key frames of an encoder were, milliseconds of its own time."""
+
+    connection: int
+    interval_ms: int
+
+
 class Ended(msgspec.Struct, frozen=True, tag=True):
     """The encoder is gone."""
 
@@ -90,7 +97,7 @@ class End(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-FromWorker = Authorise | Open | Problem | Ended
+FromWorker = Authorise | Open | Problem | KeyFrames | Ended
 FromServer = Admitted | Refused | Opened | End
 
 _encoder: Final = msgspec.json.Encoder()

@@ -17,7 +17,7 @@ from rostra.server.metrics import Metrics
 from rostra.server.resources import Resources
 from rostra.server.signalling import Sockets
 
-_API: Final = frozenset({"/api/director/publish", "/api/director/subscribe", page.SETTINGS})
+_API: Final = frozenset({"/api/director/publish", "/api/director/subscribe", page.SETTINGS, page.DOORS})
 _ALL_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -37,6 +37,8 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
         *sockets.routes(),
         page.settings(context),
         debug.route(context),
+        debug.streams(context),
+        page.doors(context),
         whip.route(context, Resources(context.hub)),
         whep.route(context, Resources(context.hub)),
         Route("/healthz", _healthz),
@@ -49,7 +51,7 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
 
 async def _other(request: Request) -> Response:
     path = request.url.path
-    raise HTTPException(405 if path in _API or path.startswith(debug.TRANSPORTS) else 404)
+    raise HTTPException(405 if path in _API or path.startswith((debug.TRANSPORTS, debug.STREAMS)) else 404)
 
 
 async def _healthz(_request: Request) -> Response:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rostra.config import Config
+from rostra.facts import Refusals
 from rostra.hub import Hub
 from rostra.store import Store
 
@@ -17,4 +18,7 @@ class Context:
     hub: Hub
     store: Store
     clock: Callable[[], float]
+    rtmp_port: int | None = None
+    """Where RTMP encoders come in; a config may leave the choice to the machine."""
+    turned_away: Refusals = field(default_factory=Refusals)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

@@ -16,6 +16,7 @@ from rostra.server.context import Context
 from rostra.server.http import fail
 
 SETTINGS: Final = "/api/dev/settings"
+DOORS: Final = "/api/doors"
 _STATIC: Final = Path(rostra.__file__).parent / "static"
 _NOT_BUILT: Final = (
     "<!doctype html><title>Rostra</title><p>The page is not built. <code>make build</code> builds it.</p>"
@@ -29,6 +30,10 @@ class _Settings(msgspec.Struct, frozen=True, rename="camel"):
     subscribe_token: str
     api_secret: str
     version: str
+
+
+class _Doors(msgspec.Struct, frozen=True, rename="camel"):
+    rtmp_port: int | None
 
 
 def settings(context: Context) -> Route:
@@ -48,6 +53,16 @@ def settings(context: Context) -> Route:
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     return Route(SETTINGS, get, methods=["GET"])
+
+
+def doors(context: Context) -> Route:
+    """``GET /api/doors``: where encoders come in beside this port, for everybody's page."""
+    body = msgspec.json.encode(_Doors(context.rtmp_port))
+
+    async def get(_request: Request) -> Response:
+        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    return Route(DOORS, get, methods=["GET"])
 
 
 def is_own_page(request: Request) -> bool:

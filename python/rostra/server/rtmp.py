@@ -22,8 +22,10 @@ from rostra.media.engine import Overloaded
 from rostra.model import local
 from rostra.model.effects import SignalEvent
 from rostra.model.ids import ServerId, SourceId, StreamKey, StreamName, is_name
+from rostra.model.incoming import TurnedAway
 from rostra.model.media import Codec, Kind, LocalFeedSpec, TransportId
 from rostra.model.refused import InvalidToken, Refused, Unsuitable
+from rostra.model.stream import Door, Problem
 from rostra.model.token import PublishGrant, check
 from rostra.protocol import ingest
 from rostra.server.context import Context
@@ -37,6 +39,7 @@ _END_S: Final = 2.0
 _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
 MAX_PROBLEMS: Final = 16
 """Kept of one encoder, the newest."""
+_LONGEST_MS: Final = 3_600_000
 MAX_ENCODERS: Final = 1024
 """Of one worker, which takes fewer."""
 
@@ -188,11 +191,16 @@ class _Line:
                 self._open(message)
             case ingest.Problem():
                 self._note(message)
+            case ingest.KeyFrames():
+                encoder = self.encoders.get(message.connection)
+                if encoder is not None and encoder.transport is not None and message.interval_ms >= 0:
+                    self._context.hub.measured(encoder.transport, min(message.interval_ms, _LONGEST_MS))
             case ingest.Ended():
                 if (task_or_none := self._asking.get(message.connection)) is not None:
                     task_or_none.cancel()
                 encoder = self._leave(message.connection)
                 if encoder is not None:
+                    self._remember(encoder, message.reason)
                     log.info(
                         "encoder left",
                         stream=str(encoder.grant.stream),
@@ -261,6 +269,8 @@ class _Line:
                 return
             encoder.transport = peer.transport = transport
             encoder.transports.add(transport)
+            for problem in encoder.problems:  # of before, and of a feed with other tracks
+                self._context.hub.note(transport, Problem(*problem))
             self._send(_opened(message.connection, spec), theirs.fileno())
 
     def _note(self, message: ingest.Problem) -> None:
@@ -268,8 +278,17 @@ class _Line:
         if encoder is None:
             return
         code, text = message.code[:64], message.text[:500]
-        encoder.problems.append((code, text, self._context.clock()))
+        now_s = self._context.clock()
+        encoder.problems.append((code, text, now_s))
+        for transport in encoder.transports:
+            self._context.hub.note(transport, Problem(code, text, now_s))
         log.warning("encoder's problem", stream=str(encoder.grant.stream), source=encoder.source, code=code, text=text)
+
+    def _remember(self, encoder: Encoder, reason: str) -> None:
+        """What an encoder was turned away for is all that its owner has: it has no feed (any more)."""
+        last = next((one for one in reversed(encoder.problems) if one[0] == reason[:64]), None)
+        if last is not None:
+            self._context.turned_away.add(encoder.grant.stream, TurnedAway(Door.RTMP, encoder.source, Problem(*last)))
 
     def _leave(self, number: int) -> Encoder | None:
         encoder = self.encoders.pop(number, None)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rostra.model import offers
+from rostra.model.stream import Door
 from rostra.protocol import sdp, sdpfrag, whip
 from rostra.protocol.director import bearer
 from rostra.protocol.links import ice_server
@@ -80,7 +81,14 @@ async def _publish(context: Context, resources: Resources, name: str, request: R
     offers.refuse_partial(offer, codec)
     resource = Resource(Kind.WHIP, digest(token) if token is not None else None)
     opened = context.hub.publish(
-        grant, offer, resource, codec=codec, source=wish.source, priority=wish.priority, events=frozenset()
+        grant,
+        offer,
+        resource,
+        codec=codec,
+        source=wish.source,
+        priority=wish.priority,
+        events=frozenset(),
+        door=Door.WHIP,
     )
     answer = offers.completed(opened.answer)
     resource.open(opened.transport, answer, credentials(offer))

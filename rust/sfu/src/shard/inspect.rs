@@ -2,7 +2,7 @@
 
 use super::ShardCore;
 use super::binding::subscriber;
-use super::transport::Milestones;
+use super::transport::{Milestones, WebRtc};
 use crate::command::Kind;
 use crate::ids::TransportId;
 use crate::report::{SlotReport, TransportReport};
@@ -88,12 +88,12 @@ impl ShardCore {
                     Some(_) => {}
                 }
             }
-            let misled = transport.webrtc().is_some_and(|peer| {
+            let is_lost = |peer: &WebRtc| {
                 peer.ice
                     .local_ufrags()
                     .any(|ufrag| self.by_ufrag.get(ufrag) != Some(&index))
-            });
-            if self.by_id.get(&transport.id) != Some(&index) || misled {
+            };
+            if self.by_id.get(&transport.id) != Some(&index) || transport.webrtc().is_some_and(is_lost) {
                 problems.push(format!("{:?} is not found by its names", transport.id));
             }
         }
