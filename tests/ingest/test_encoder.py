@@ -162,7 +162,7 @@ async def test_a_feed_that_ends_ends_the_connection(life: Life) -> None:
     life.server.feeds[-1].close()
     for kind, timestamp, body in tags[5:]:
         life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
-    assert b"feed was closed" in await life.client.closed()
+    assert b"ended by the server" in await life.client.closed()
     assert await life.ended() == "feed_closed"
 
 

@@ -97,8 +97,9 @@ async def test_sound_and_picture_of_ffmpeg_do_not_drift(ingest: Place) -> None:
         else:
             await asyncio.sleep(0.001)
     assert await encoder.wait() == 0
-    offsets = [beep - flash for beep, flash in zip(listener.beeps, listener.flashes, strict=False)]
+    # By the nearest: a reader that is held up for seconds loses packets, and a flash with them.
+    offsets = [min((beep - flash for beep in listener.beeps), key=abs) for flash in listener.flashes]
     print(f"beep after flash, ms, of {len(offsets)}: {min(offsets):.1f} to {max(offsets):.1f}, last {offsets[-1]:.1f}")
-    assert len(offsets) >= SECONDS - 4
+    assert len(offsets) >= SECONDS * 0.9
     assert all(-25 < offset < 25 for offset in offsets)
     assert not ingest.problems()

@@ -130,7 +130,9 @@ class Encoder:
             return "protocol"
         except LinkClosed:
             await self._say_bye(
-                Closed("feed_closed", self._end_text or "The feed was closed", "NetStream.Unpublish.Success")
+                Closed(
+                    "feed_closed", self._end_text or "The stream was ended by the server", "NetStream.Unpublish.Success"
+                )
             )
             return "feed_closed"
         except (TimeoutError, OSError) as error:

@@ -11,12 +11,10 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, assert_never
 
 import structlog
 
-import rostra
 from rostra.ingest.channel import Channel
 from rostra.media.engine import Overloaded
 from rostra.model import local
@@ -36,7 +34,7 @@ _STEADY_S: Final = 10.0
 """A worker that lived as long has not failed at its start."""
 _END_S: Final = 2.0
 """For a worker to end by itself when its channel closes."""
-_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
+_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "PYTHONPATH", "PYTHONHOME")
 MAX_PROBLEMS: Final = 16
 """Kept of one encoder, the newest."""
 _LONGEST_MS: Final = 3_600_000
@@ -132,11 +130,8 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What the interpreter needs, and none of our secrets. The worker has to be of the version that we are."""
-    root = str(Path(rostra.__file__).parent.parent)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
+    """What the interpreter needs to find the same packages, and none of our secrets."""
+    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
 
 
 class _Line:
