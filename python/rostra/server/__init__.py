@@ -1,1 +1,1 @@
-"""Inbound adapters: director, signalling sockets, page, metrics. They translate and decide nothing."""
+"""Inbound adapters: director, signalling sockets, WHIP, WHEP, page, metrics. They translate and decide nothing."""
