@@ -35,6 +35,8 @@ class Engine:
     def submit(self, commands: Iterable[object]) -> None:
         """Queue commands of ``rostra.model.media``, in order, all or none.
 
+        The descriptor of an ``OpenLocalFeed`` is duplicated, and the duplicate closed with the feed or a refusal.
+
         Raises:
             ValueError: one of them does not convert; the message names the attribute.
             OverloadedError: there is no room for all, or the engine is closed.

@@ -2,7 +2,6 @@
 //! told is PLI, in numbered frames, for encodings of its own, and not too often.
 #![no_main]
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
@@ -23,9 +22,12 @@ const CODECS: [Codec; 5] = [Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1, Cod
 const FEED: TransportId = TransportId(1);
 const FIRST_SSRC: u32 = 0x100;
 
-fn certificate() -> &'static Certificate {
-    static ONE: OnceLock<Certificate> = OnceLock::new();
-    ONE.get_or_init(|| Certificate::generate().expect("the library makes certificates"))
+thread_local! {
+    // Nobody shakes hands here, but no shard is without.
+    static DTLS: DtlsConfig = {
+        let certificate = Certificate::generate().expect("the library makes certificates");
+        DtlsConfig::new(Instant::now(), &certificate).expect("the library takes its certificates")
+    };
 }
 
 fn spec() -> LocalFeedSpec {
@@ -76,9 +78,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let dtls = DtlsConfig::new(Instant::now(), certificate()).expect("the library takes its certificates");
         let mut shard = ShardCore::new(ShardConfig {
-            dtls,
+            dtls: DTLS.with(DtlsConfig::clone),
             unix_at_base_us: 1_700_000_000_000_000,
             seed: 1,
         });

@@ -252,6 +252,9 @@ impl Bed {
             }
         }
         let transport = feed.transport;
+        if frames.is_empty() {
+            return;
+        }
         if let Some(measured) = &mut self.measured {
             measured.sizes.extend(frames.iter().map(Vec::len));
         }
