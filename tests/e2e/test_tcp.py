@@ -79,7 +79,7 @@ async def test_viewers_that_stop_reading_cost_the_others_nothing(tmp_path: Path,
     audience += ["--viewers", str(viewers), "--sleepers", str(sleepers), "--seconds", "40", "--ramp-ms", "60"]
     before = resident_kib(server.process.pid, "VmRSS")
     try:
-        with publishing(server, "sleepy", "--kbps", "300", "--fps", "15"):
+        with publishing(server, "sleepy", "--kbps", "150", "--fps", "10"):
             async with httpx.AsyncClient(base_url=settings["http"], trust_env=False) as client:
                 viewing = await asyncio.create_subprocess_exec(*audience, stdout=PIPE, stderr=DEVNULL)
                 out, _ = await viewing.communicate()
