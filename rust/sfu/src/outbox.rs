@@ -44,6 +44,7 @@ pub struct Path {
 
 impl Hash for Path {
     /// By the addresses alone: datagrams and a connection between the same two are rare, and every packet is looked up.
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.local.hash(state);
         self.remote.hash(state);

@@ -212,7 +212,7 @@ fn a_stranger_is_closed_when_its_time_is_up_and_a_named_one_stays() {
     slow.write_all(b"\x00").unwrap();
     rig.until(|rig| rig.port.live() == 3);
     assert!(rig.port.next_timeout().is_some_and(|at| at <= rig.now + PATIENCE));
-    rig.now = rig.now + PATIENCE;
+    rig.now += PATIENCE;
     rig.port.expire(rig.now);
     assert_eq!((rig.port.live(), rig.dropped(DropReason::TcpNameless)), (1, 2));
     assert!(is_closed(&mut silent) && is_closed(&mut slow));
@@ -374,7 +374,7 @@ fn who_is_left_and_does_not_close_is_closed() {
     let (_client, path) = rig.client();
     let Via::Tcp(id) = path.via else { unreachable!() };
     rig.port.leave(rig.now, id);
-    rig.now = rig.now + LINGER;
+    rig.now += LINGER;
     rig.port.expire(rig.now);
     assert_eq!(rig.port.live(), 0);
 }
@@ -392,4 +392,41 @@ fn a_dual_stack_listener_tells_plain_ipv4_addresses() {
 fn a_number_that_is_taken_is_an_error() {
     let rig = Rig::new("127.0.0.1:0");
     assert!(TcpPort::open(rig.port.local_addr()).is_err());
+}
+
+#[test]
+fn twenty_of_a_hundred_that_stop_reading_cost_the_others_nothing() {
+    const ALL: usize = 100;
+    const ASLEEP: usize = 20;
+    let mut rig = Rig::new("127.0.0.1:0");
+    let mut clients: Vec<(TcpStream, Path)> = (0..ALL).map(|_| rig.client()).collect();
+    // Four megabytes to each in runs of four, far more than a connection and the kernel keep; time passes as with 8 Mb/s.
+    for round in 0..1000 {
+        let datagrams: Vec<Vec<u8>> = (0..4).map(|one| numbered(round * 4 + one)).collect();
+        let mut outbox = Outbox::default();
+        for (_, path) in &clients {
+            if !outbox.has_room(4 * 1000) {
+                assert_eq!(rig.port.send(rig.now, &outbox), 0);
+                outbox.clear();
+            }
+            assert!(datagrams.iter().all(|bytes| outbox.push(*path, bytes)));
+        }
+        assert_eq!(rig.port.send(rig.now, &outbox), 0);
+        rig.turn_at_once();
+        rig.now += Duration::from_millis(4);
+        for (reader, _) in clients.iter_mut().skip(ASLEEP) {
+            for one in 0..4 {
+                assert_eq!(number_of(&hear(reader)), round * 4 + one);
+            }
+        }
+    }
+    let waiting = |one: &Connection| one.backlog.as_ref().map(|backlog| backlog.len());
+    let waits: Vec<_> = rig.port.connections.iter().flatten().map(waiting).collect();
+    assert!(
+        waits[..ASLEEP]
+            .iter()
+            .all(|bytes| bytes.is_some_and(|bytes| bytes <= MAX_BYTES))
+    );
+    assert!(waits[ASLEEP..].iter().all(Option::is_none), "{waits:?}");
+    assert!(rig.dropped(DropReason::TcpFull) > (ASLEEP * 1000) as u64);
 }
