@@ -84,7 +84,11 @@ impl ShardCore {
                     Some(_) => {}
                 }
             }
-            let is_lost = |peer: &WebRtc| peer.ice.local_ufrags().any(|ufrag| self.by_ufrag.get(ufrag) != Some(&index));
+            let is_lost = |peer: &WebRtc| {
+                peer.ice
+                    .local_ufrags()
+                    .any(|ufrag| self.by_ufrag.get(ufrag) != Some(&index))
+            };
             if self.by_id.get(&transport.id) != Some(&index) || transport.webrtc().is_some_and(is_lost) {
                 problems.push(format!("{:?} is not found by its names", transport.id));
             }
