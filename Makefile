@@ -20,6 +20,13 @@ ifneq ($(shell cargo --version >/dev/null 2>&1 && echo works),works)
   endif
 endif
 
+# Where the system has OpenSSL 3 with its headers, builds take it: its source takes five minutes of a processor. A wheel brings its own.
+ifeq ($(shell pkg-config --atleast-version=3.0 openssl 2>/dev/null && echo works),works)
+  export OPENSSL_NO_VENDOR := 1
+endif
+openssl_source = perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || { echo "Rostra needs OpenSSL 3: install $(1)perl with its modules, to build it from source" >&2; exit 1; }
+
+comma := ,
 say = @printf '\033[1m== %s\033[0m\n' "$(1)"
 
 help: ## This list
@@ -97,8 +104,9 @@ bench: build $(STAMPS)/tools ## Published figures of the media plane
 
 wheel: $(STAMPS)/web $(STAMPS)/python ## The installable wheel, in dist/
 	$(call say,Building the wheel)
+	@$(call openssl_source)
 	@rm -rf dist
-	@$(VENV)/bin/maturin build --release --quiet --out dist
+	@env -u OPENSSL_NO_VENDOR $(VENV)/bin/maturin build --release --quiet --auditwheel check --out dist
 
 requirements: ## Resolve and hash the Python requirements anew
 	@$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.txt
@@ -127,6 +135,7 @@ $(STAMPS)/web: $(WEB_SOURCES) $(STAMPS)/node
 $(STAMPS)/extension: $(RUST_SOURCES) pyproject.toml $(STAMPS)/python
 	$(call say,Media plane (optimised; the first time takes some minutes))
 	@cargo --version >/dev/null 2>&1 || { echo "Rostra's media plane is built with Rust: install it with rustup (rust-toolchain.toml names the version)" >&2; exit 1; }
+	@test -n "$${OPENSSL_NO_VENDOR:-}" || $(call openssl_source,libssl-dev and pkg-config$(comma) or )
 	@PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

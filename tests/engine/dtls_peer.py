@@ -1,5 +1,6 @@
 """A peer whose DTLS is OpenSSL's: any certificate, either role, and a packet of media with the keys that came of it."""
 
+import contextlib
 import datetime as dt
 import hashlib
 import os
@@ -87,8 +88,8 @@ class DtlsPeer:
         transaction = os.urandom(12)
         self.socket.send(stun_client.check(local_ufrag=ufrag, remote_ufrag="peer", pwd=pwd, transaction=transaction))
 
-    def handshake(self, seconds: float = 10) -> None:
-        """Until it is done.
+    def handshake(self, seconds: float = 10, *, loses_last: bool = False) -> None:
+        """Until it is done. ``loses_last``: what we say at its end is lost on the way.
 
         Raises:
             SSL.Error: OpenSSL does not like what it hears.
@@ -101,7 +102,9 @@ class DtlsPeer:
             except SSL.WantReadError:
                 self._flush()
             else:
-                self._flush()
+                for record in self._records():
+                    if not loses_last:
+                        self.socket.send(record)
                 return
             left = min(end - time.monotonic(), self._connection.DTLSv1_get_timeout() or 1)
             if time.monotonic() > end:
@@ -112,6 +115,25 @@ class DtlsPeer:
                     self._connection.bio_write(datagram)
             else:
                 self._connection.DTLSv1_handle_timeout()
+
+    def hears_what_is_repeated(self, seconds: float = 10) -> None:
+        """As the server, whose last flight was lost: until the client's comes again and ours is repeated.
+
+        Raises:
+            TimeoutError: it never comes.
+        """
+        self.socket.settimeout(seconds)
+        while True:
+            datagram = self.socket.recv(2048)
+            if not 20 <= datagram[0] < 64:
+                continue
+            self._connection.bio_write(datagram)
+            with contextlib.suppress(SSL.WantReadError):
+                self._connection.recv(1)
+            if records := list(self._records()):
+                for record in records:
+                    self.socket.send(record)
+                return
 
     def goodbye(self) -> None:
         """A close_notify."""

@@ -169,6 +169,13 @@ def test_a_peer_without_srtp_is_refused(engine: NativeEngine, meet: Meet, role: 
     assert wait_for(engine, TransportClosed) == TransportClosed(US, CloseReason.DTLS_FAILED)
 
 
+def test_when_we_are_the_client_the_last_answer_may_be_lost(engine: NativeEngine, meet: Meet) -> None:
+    peer = meet("RSA 2048", DtlsRole.ACTIVE)
+    peer.handshake(loses_last=True)
+    peer.hears_what_is_repeated()
+    assert isinstance(wait_for(engine, TransportConnected), TransportConnected)
+
+
 @both_roles
 def test_the_server_says_good_bye(engine: NativeEngine, meet: Meet, role: DtlsRole) -> None:
     peer = meet("RSA 2048", role)

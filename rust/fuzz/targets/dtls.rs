@@ -1,8 +1,8 @@
 //! DTLS: no datagrams of a peer do harm, in either role, before and in the middle of a handshake, and none yields keys.
 //!
 //! The input is a list of datagrams, each behind its length of two bytes. A length with its highest bit set asks for a frame: the bytes become
-//! a handshake message with the right headers, which no fuzzer would guess. Our own DTLS is what is meant; the library's comes along where a hello
-//! is a browser's.
+//! a handshake message with the right headers, which no fuzzer would guess. Meant are the reading of hellos, and what OpenSSL is handed and
+//! says; dimpl comes along where a hello is a browser's.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,32 +1,30 @@
 //! DTLS 1.2 for the keys of SRTP (RFC 5764), and nothing else: application data is not looked at.
 //!
-//! Two implementations behind a small trait (ADR 11): the library's for browsers (`dtls/library.rs`), and one of our own (`dtls/own.rs`) for
-//! peers whose certificates the library does not speak (RSA, P-224, P-521). As the server we see in the ClientHello who it is
-//! (`dtls/choice.rs`); as the client we speak first, so it is our own that speaks.
+//! Two libraries behind a small trait (ADR 11): dimpl for browsers (`dtls/by_dimpl.rs`), and OpenSSL (`dtls/by_openssl.rs`) for everybody else,
+//! because dimpl knows neither RSA nor P-224 nor P-521. As the server we see in the ClientHello who it is (`dtls/choice.rs`); as the client we
+//! speak first, so it is OpenSSL that speaks.
 
-mod assembly;
+mod by_dimpl;
+mod by_openssl;
 mod choice;
-mod library;
-mod own;
+mod hello;
 mod wire;
 
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 
+use self::by_openssl::{Context, OpensslDtls};
 use self::choice::Undecided;
-use self::own::{Identity, OwnDtls};
 use crate::command::{DtlsRole, Fingerprint, Hash, MAX_FINGERPRINTS, SrtpProfile};
 use crate::time::Time;
 use crate::transport::certificate::Certificate;
 use crate::transport::srtp::KeyingHalf;
 
-/// The library's configuration and our certificate are what shards of this crate have counted references to: the one because the library's
-/// interface wants it, the other because the key is checked when it is read, which costs as much as a handshake's signature.
+/// The libraries' configurations are what shards of this crate have counted references to, because that is what the interfaces want: this of
+/// dimpl, and [`Context`], which OpenSSL counts itself. Neither changes once it is made.
 #[allow(clippy::disallowed_types)]
 type SharedConfig = std::sync::Arc<dimpl::Config>;
-#[allow(clippy::disallowed_types)]
-type SharedIdentity = std::sync::Arc<Identity>;
 
 /// Longest datagram that is read; a longer one never left a peer of WebRTC.
 pub const MAX_DATAGRAM: usize = 1500;
@@ -96,8 +94,8 @@ pub struct SrtpKeys {
 pub struct DtlsConfig {
     shared: SharedConfig,
     certificate: dimpl::DtlsCertificate,
-    /// The same certificate.
-    identity: SharedIdentity,
+    /// With the same certificate.
+    openssl: Context,
     base: Instant,
 }
 
@@ -108,14 +106,12 @@ impl std::fmt::Debug for DtlsConfig {
 }
 
 impl DtlsConfig {
-    /// `base` is the instant of [`Time::ZERO`]. Fails when the library refuses its own cryptography.
+    /// `base` is the instant of [`Time::ZERO`]. Fails when a library refuses its own cryptography or the certificate.
     pub fn new(base: Instant, certificate: &Certificate) -> Result<Self, DtlsError> {
-        let identity = Identity::new(&certificate.inner.certificate, &certificate.inner.private_key)
-            .ok_or_else(|| DtlsError::Failed("a certificate that is not ECDSA on P-256".to_owned()))?;
         Ok(Self {
-            shared: SharedConfig::new(library::config()?),
+            shared: SharedConfig::new(by_dimpl::config()?),
             certificate: certificate.inner.clone(),
-            identity: SharedIdentity::new(identity),
+            openssl: Context::new(&certificate.inner.certificate, &certificate.inner.private_key)?,
             base,
         })
     }
@@ -126,12 +122,7 @@ impl DtlsConfig {
 pub fn new(config: &DtlsConfig, role: DtlsRole, fingerprints: Vec<Fingerprint>, now: Time) -> Box<dyn Dtls> {
     match role {
         DtlsRole::Passive => Box::new(Undecided::new(config, fingerprints)),
-        DtlsRole::Active => Box::new(OwnDtls::new(
-            SharedIdentity::clone(&config.identity),
-            role,
-            fingerprints,
-            now,
-        )),
+        DtlsRole::Active => Box::new(OpensslDtls::new(&config.openssl, role, fingerprints, now)),
     }
 }
 

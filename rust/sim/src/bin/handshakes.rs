@@ -1,7 +1,7 @@
-//! What a DTLS handshake costs the server, with the library and with our own: processor time, allocations, and the heap that stays.
+//! What a DTLS handshake costs the server, with dimpl and with OpenSSL: processor time, allocations, and the heap that stays.
 //!
-//! `handshakes [library|own] [COUNT]`. The client is the library's either way; one that proposes DTLS 1.3 is taken for a browser. For
-//! instructions: `valgrind --tool=callgrind --toggle-collect='*Undecided*packet*' handshakes own 100`.
+//! `handshakes [dimpl|openssl] [COUNT]`. The client is dimpl's either way; one that proposes DTLS 1.3 is taken for a browser. For
+//! instructions: `valgrind --tool=callgrind --toggle-collect='*Undecided*packet*' handshakes openssl 100`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ fn main() -> Result<(), Error> {
             digest: digest.as_ref().to_vec(),
         }],
     };
-    for (name, is_browser) in [("library", true), ("own", false)] {
+    for (name, is_browser) in [("dimpl", true), ("openssl", false)] {
         if wanted(name) {
             world.measure(name, is_browser, count)?;
         }

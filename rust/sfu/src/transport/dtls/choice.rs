@@ -1,10 +1,9 @@
 //! Which implementation serves a client: its ClientHello says. Until that is whole, a few datagrams are all the state there is.
 
-use super::assembly::{Added, Assembly};
-use super::library::DimplDtls;
-use super::own::{CLIENT_HELLO, ClientHello, OwnDtls};
-use super::wire::{HANDSHAKE, fragments, records};
-use super::{Dtls, DtlsConfig, DtlsError, DtlsOutput, MAX_DATAGRAM, SharedIdentity};
+use super::by_dimpl::DimplDtls;
+use super::by_openssl::OpensslDtls;
+use super::hello::{Added, Assembly, first_hellos, is_of_a_browser};
+use super::{Dtls, DtlsConfig, DtlsError, DtlsOutput, MAX_DATAGRAM};
 use crate::command::{DtlsRole, Fingerprint};
 use crate::time::Time;
 
@@ -31,21 +30,17 @@ impl Undecided {
         }
     }
 
-    /// `true` when the hello is whole, and so what came of it is to be repeated to whoever is chosen.
-    fn hold(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
+    /// Keeps a datagram with a part of the hello, which is to be repeated to whoever is chosen; the others are nothing to anybody.
+    fn hold(&mut self, datagram: &[u8]) {
         let mut is_of_use = false;
-        let hellos = records(datagram)
-            .filter(|record| record.epoch == 0 && record.kind == HANDSHAKE)
-            .flat_map(|record| fragments(record.body))
-            .filter(|fragment| fragment.kind == CLIENT_HELLO && fragment.seq == 0);
-        for fragment in hellos {
+        for fragment in first_hellos(datagram) {
             match self.hello.add(&fragment) {
                 Added::Kept => is_of_use = true,
                 Added::Anew => {
                     is_of_use = true;
                     self.held.clear();
                 }
-                Added::Old | Added::Dropped => {}
+                Added::Dropped => {}
             }
         }
         if is_of_use {
@@ -54,16 +49,15 @@ impl Undecided {
             }
             self.held.push(datagram.to_vec());
         }
-        self.hello.pop().map(|message| message.body)
     }
 
-    fn choose(&mut self, now: Time, hello: &[u8]) -> Box<dyn Dtls> {
+    fn choose(&mut self, now: Time, is_browser: bool) -> Box<dyn Dtls> {
         let fingerprints = std::mem::take(&mut self.fingerprints);
-        if ClientHello::parse(hello).is_some_and(|hello| hello.is_of_a_browser()) {
-            Box::new(DimplDtls::new(&self.config, DtlsRole::Passive, fingerprints, now))
+        let (config, role) = (&self.config, DtlsRole::Passive);
+        if is_browser {
+            Box::new(DimplDtls::new(config, role, fingerprints, now))
         } else {
-            let identity = SharedIdentity::clone(&self.config.identity);
-            Box::new(OwnDtls::new(identity, DtlsRole::Passive, fingerprints, now))
+            Box::new(OpensslDtls::new(&config.openssl, role, fingerprints, now))
         }
     }
 }
@@ -76,15 +70,15 @@ impl Dtls for Undecided {
         if datagram.len() > MAX_DATAGRAM {
             return Ok(());
         }
-        let Some(hello) = self.hold(datagram) else {
+        self.hold(datagram);
+        let Some(is_browser) = self.hello.whole().map(is_of_a_browser) else {
             return Ok(());
         };
-        let mut chosen = self.choose(now, &hello);
+        let chosen = self.choose(now, is_browser);
+        let chosen = self.chosen.insert(chosen);
+        self.hello = Assembly::default();
         let mut held = std::mem::take(&mut self.held).into_iter();
-        let result = held.try_for_each(|datagram| chosen.packet(now, &datagram));
-        self.hello.clear();
-        self.chosen = Some(chosen);
-        result
+        held.try_for_each(|datagram| chosen.packet(now, &datagram))
     }
 
     fn timeout(&mut self, now: Time) -> Result<(), DtlsError> {

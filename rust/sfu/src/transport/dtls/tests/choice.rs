@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Whether the answer to a hello is the library's, which proposes no PSS to whom it asks for a certificate.
-fn is_served_by_library(passive: &mut Peer, datagrams: &[Vec<u8>]) -> bool {
+/// Whether the answer to a hello is dimpl's, which proposes no PSS to whom it asks for a certificate.
+fn is_served_by_dimpl(passive: &mut Peer, datagrams: &[Vec<u8>]) -> bool {
     for datagram in datagrams {
         passive.packet(Time::ZERO, datagram);
     }
@@ -14,31 +14,10 @@ fn is_served_by_library(passive: &mut Peer, datagrams: &[Vec<u8>]) -> bool {
 
 /// A ClientHello in fragments of at most `size` bytes, one a datagram.
 fn hello(extensions: &[(u16, &[u8])], size: usize) -> Vec<Vec<u8>> {
-    let mut body = vec![0xfe, 0xfd];
-    body.extend([7; 32]);
-    body.extend([0, 0, 0, 2, 0xc0, 0x2b, 1, 0]);
-    wire::list(&mut body, 2, |out| {
-        for (kind, value) in extensions {
-            out.extend(kind.to_be_bytes());
-            wire::list(out, 2, |out| out.extend_from_slice(value));
-        }
-    });
+    let body = craft::hello([0xfe, 0xfd], &[0xc0, 0x2b], extensions);
     let pieces = body.chunks(size).enumerate();
     pieces
-        .map(|(number, bytes)| {
-            let mut piece = Vec::new();
-            let fragment = wire::Fragment {
-                kind: own::CLIENT_HELLO,
-                len: body.len(),
-                seq: 0,
-                offset: number * size,
-                bytes,
-            };
-            wire::fragment(&mut piece, &fragment);
-            let mut datagram = Vec::new();
-            wire::record(&mut datagram, wire::HANDSHAKE, 0, number as u64, &piece);
-            datagram
-        })
+        .map(|(number, bytes)| craft::record(22, 0, &craft::fragment(1, 0, body.len(), number * size, bytes)))
         .collect()
 }
 
@@ -56,13 +35,13 @@ fn passive() -> Peer {
 }
 
 #[test]
-fn browsers_are_served_by_the_library_and_everybody_else_by_our_own() {
+fn browsers_are_served_by_dimpl_and_everybody_else_by_openssl() {
     let browser = [GROUPS, POINTS, SCHEMES, SRTP, EMS, VERSIONS];
-    assert!(is_served_by_library(&mut passive(), &hello(&browser, 1_100)));
+    assert!(is_served_by_dimpl(&mut passive(), &hello(&browser, 1_100)));
     let old = [GROUPS, POINTS, SCHEMES, SRTP, EMS];
-    assert!(!is_served_by_library(&mut passive(), &hello(&old, 1_100)));
+    assert!(!is_served_by_dimpl(&mut passive(), &hello(&old, 1_100)));
     let openssl = [GROUPS, POINTS, SCHEMES, SRTP, EMS, VERSIONS, ETM];
-    assert!(!is_served_by_library(&mut passive(), &hello(&openssl, 1_100)));
+    assert!(!is_served_by_dimpl(&mut passive(), &hello(&openssl, 1_100)));
 }
 
 #[test]
@@ -76,13 +55,13 @@ fn a_hello_in_pieces_is_chosen_by_when_it_is_whole() {
         peer.packet(Time::ZERO, datagram);
         assert!(peer.outputs().is_empty());
     }
-    assert!(is_served_by_library(&mut peer, &[last]));
+    assert!(is_served_by_dimpl(&mut peer, &[last]));
     assert_eq!(peer.result, Ok(()));
 }
 
 #[test]
 fn who_is_chosen_connects() {
-    for kind in [Kind::Library, Kind::Own] {
+    for kind in [Kind::Dimpl, Kind::Openssl] {
         for seed in 0..10 {
             let (ours, theirs) = (Certificate::generate().unwrap(), Certificate::generate().unwrap());
             let mut passive = Peer::chosen(&ours, print(&theirs));
@@ -100,9 +79,9 @@ fn who_is_chosen_connects() {
 }
 
 #[test]
-fn we_speak_first_ourselves_with_suites_for_both_kinds_of_certificates() {
+fn as_the_client_we_propose_suites_for_both_kinds_of_certificates() {
     let own = Certificate::generate().unwrap();
-    let mut active = Peer::with(new(&config(&own), DtlsRole::Active, print(&own), Time::ZERO));
+    let mut active = Peer::new(Kind::Openssl, DtlsRole::Active, &own, print(&own));
     let hello = active.outputs().concat();
     for suite in [[0xc0, 0x2b], [0xc0, 0x2f], [0xc0, 0x2c], [0xc0, 0x30]] {
         assert!(hello.windows(2).any(|pair| pair == suite));
@@ -124,5 +103,47 @@ fn a13_nothing_but_a_hello_is_kept_before_there_is_one() {
     }
     assert!(peer.outputs().is_empty() && peer.result.is_ok());
     assert_eq!(peer.wake, None, "the shard's own timeout ends it");
-    assert!(is_served_by_library(&mut peer, &whole), "and it still gets through");
+    assert!(is_served_by_dimpl(&mut peer, &whole), "and it still gets through");
+}
+
+#[test]
+fn a15_a_hello_with_any_byte_wrong_or_missing_is_somebodys_or_nobodys() {
+    let hello = craft::hello(
+        [0xfe, 0xfd],
+        &[0xc0, 0x2b],
+        &[GROUPS, POINTS, SCHEMES, SRTP, EMS, VERSIONS],
+    );
+    assert!(hello::is_of_a_browser(&hello));
+    for len in 0..hello.len() {
+        assert!(!hello::is_of_a_browser(&hello[..len]), "{len} bytes");
+    }
+    for at in 0..hello.len() {
+        for bit in 0..8 {
+            let mut wrong = hello.clone();
+            wrong[at] ^= 1 << bit;
+            hello::is_of_a_browser(&wrong);
+        }
+    }
+}
+
+#[test]
+fn a13_a_hello_of_many_gaps_or_of_great_length_takes_bounded_memory() {
+    let mut assembly = hello::Assembly::default();
+    let part = |len, offset| craft::fragment(1, 0, len, offset, &[1; 3]);
+    for number in 0..60_000_usize {
+        let datagram = craft::record(22, 0, &part(8_192, number * 7 % 8_000));
+        for fragment in hello::first_hellos(&datagram) {
+            assert_ne!(assembly.add(&fragment), hello::Added::Dropped);
+        }
+    }
+    let datagram = craft::record(22, 0, &part(8_193, 0));
+    for fragment in hello::first_hellos(&datagram) {
+        assert_eq!(assembly.add(&fragment), hello::Added::Dropped);
+    }
+    assert_eq!(assembly.whole(), None);
+    let datagram = craft::record(22, 0, &craft::fragment(1, 0, 3, 0, b"abc"));
+    for fragment in hello::first_hellos(&datagram) {
+        assert_eq!(assembly.add(&fragment), hello::Added::Anew);
+    }
+    assert_eq!(assembly.whole(), Some(b"abc".as_slice()));
 }

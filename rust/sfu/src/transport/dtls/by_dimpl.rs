@@ -1,4 +1,4 @@
-//! [`Dtls`] by the dimpl library: for browsers, whose certificates are ECDSA on P-256.
+//! [`Dtls`] by dimpl: for browsers, whose certificates are ECDSA on P-256.
 //!
 //! DTLS 1.2 and not 1.3: as a 1.2 server the library prefers AES-GCM, as a 1.3 server it takes Chromium's first choice, whose sealing costs
 //! seven times as much (ADR 5).
