@@ -5,7 +5,7 @@ import re
 from typing import Final
 
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -87,6 +87,8 @@ async def read_body(request: Request, limit: int) -> bytes:
                 body += chunk
                 if len(body) > limit:
                     raise HTTPException(413, "Content Too Large", headers=_CLOSE)
+    except ClientDisconnect:
+        raise HTTPException(400, "Bad Request") from None  # which nobody reads; it is no fault of ours
     except TimeoutError:
         raise HTTPException(408, "Request Timeout", headers=_CLOSE) from None
     return bytes(body)
