@@ -99,7 +99,7 @@ ifeq ($(filter-out sdp,$(T)),)
 	@SECONDS_EACH=$(or $(SECONDS_EACH),60) bash tests/fuzz/run.sh
 endif
 
-bench: build $(STAMPS)/tools ## Published figures of the media plane
+bench: build $(STAMPS)/tools $(STAMPS)/system ## Published figures: media plane, voices, delay of an encoder (PEER_MEDIAMTX=PATH beside it)
 	@bash bench/run.sh
 
 wheel: $(STAMPS)/web $(STAMPS)/python ## The installable wheel, in dist/

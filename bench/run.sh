@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The published figures of the media plane: prints two tables, writes bench/results/{media,voices}.json. Uses no network.
+# The published figures of the media plane and of the way from encoder to browser: prints three tables, writes
+# bench/results/{media,voices,delay}.json. Traffic stays on the loopback.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,4 +10,5 @@ python=.venv/bin/python
 echo "== Building the test bed"
 cargo build --release --quiet -p rostra-sim --bin forward --bin voices
 "$python" bench/media.py "$@"
-exec "$python" bench/voices.py
+"$python" bench/voices.py
+exec "$python" bench/delay.py

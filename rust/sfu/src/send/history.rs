@@ -118,18 +118,29 @@ impl History {
         }
     }
 
-    /// Twice the memory where the place of `out_seq` holds another packet that may still be asked for.
+    /// More memory where the place of `out_seq` holds another packet that may still be asked for, and where it leaves out more numbers than
+    /// half of what there is room for: what they are for may come late.
     fn make_room(&mut self, at: u16, out_seq: u64) {
         let len = self.entries.len();
         let Some(old) = self.entries.get(self.index(out_seq)) else {
             return;
         };
         let young = old.flags & PRESENT != 0 && at.wrapping_sub(old.at) < REMEMBERED;
-        if !young || len >= self.most || old.check == self.check(out_seq) {
+        let gives_way = young && old.check != self.check(out_seq);
+        let left_out = match self.end {
+            0 => 0,
+            end => out_seq.saturating_sub(end),
+        };
+        let mut wanted = if gives_way { len * 2 } else { len };
+        while wanted < self.most && left_out > wanted as u64 / 2 {
+            wanted *= 2;
+        }
+        let wanted = wanted.min(self.most);
+        if wanted <= len {
             return;
         }
         let mut larger = Self {
-            entries: vec![Entry::default(); len * 2].into_boxed_slice(),
+            entries: vec![Entry::default(); wanted].into_boxed_slice(),
             most: self.most,
             from: self.from.max(self.end.saturating_sub(len as u64)),
             end: self.end,
@@ -357,6 +368,21 @@ mod tests {
         assert_eq!(history.memory(), 128 * size_of::<Entry>());
         for out_seq in 64..128 {
             assert!(history.contains(out_seq), "{out_seq}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_left_out_can_be_given_late() {
+        let mut history = history();
+        for out_seq in 1000..1040 {
+            history.note(Time::ZERO, out_seq, out_seq, 1, What::Media);
+            assert!(history.seal(out_seq, out_seq, 1));
+        }
+        history.note(Time::ZERO, 1200, 1200, 1, What::Media);
+        assert_eq!(history.memory(), 512 * size_of::<Entry>());
+        for out_seq in 1000..1200 {
+            assert!(history.reaches(out_seq, 1200), "{out_seq}");
+            assert_eq!(history.contains(out_seq), out_seq < 1040, "{out_seq}");
         }
     }
 
