@@ -165,6 +165,11 @@ impl Judge {
         let payload = packet[header.payload(packet).expect("the server pads well")].to_vec();
         let dependency = self.map.read(packet, &header).dependency.of(packet).map(<[u8]>::to_vec);
         if let Some(slot) = self.rtx.get(&header.ssrc).and_then(|ssrc| self.slots.get(ssrc)) {
+            if payload.is_empty() {
+                // A probe while no picture is shown.
+                self.counts.padding += 1;
+                return;
+            }
             self.counts.again += 1;
             let number = u16::from_be_bytes([payload[0], payload[1]]);
             let original = slot.sent.iter().rev().find(|(seq, _)| **seq as u16 == number);
