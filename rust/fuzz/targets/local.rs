@@ -182,6 +182,7 @@ fuzz_target!(|data: &[u8]| {
             _ => {
                 if value == 255 {
                     world.shard.local_closed(world.now, FEED);
+                    world.settle();
                 }
                 continue;
             }
