@@ -1,4 +1,5 @@
-//! The loop with a core that answers every datagram with the same bytes, and breaks on demand.
+//! The loop with a core that answers every datagram with the same bytes, and breaks on demand. Long, because datagrams, connections and feeds share
+//! one rig.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
