@@ -30,7 +30,7 @@ use crate::time::Time;
 
 /// ECDHE and AES-GCM only; as the client with certificates of both kinds.
 const CIPHERS: &str = "ECDHE+AESGCM";
-/// Curves of key exchange, the best first; a certificate's curve has to be among them.
+/// Curves of key exchange, the best first; a certificate's curve has to be among them, and a client's among those of its hello too.
 const GROUPS: &str = "X25519:P-256:P-384:P-521:P-224";
 /// No SHA-1.
 const SIGNATURES: &str = "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512";

@@ -9,7 +9,7 @@ fn is_served_by_dimpl(passive: &mut Peer, datagrams: &[Vec<u8>]) -> bool {
     }
     let answer = passive.outputs().concat();
     assert!(!answer.is_empty());
-    !answer.windows(2).any(|pair| pair == [0x08, 0x04])
+    !answer.windows(6).any(|schemes| schemes == [8, 4, 8, 5, 8, 6])
 }
 
 /// A ClientHello in fragments of at most `size` bytes, one a datagram.
