@@ -3,7 +3,6 @@
 The frames are built here from docs/seam.md, byte by byte.
 """
 
-import importlib.util
 import select
 import socket
 import struct
@@ -41,8 +40,6 @@ from rostra.model.media import (
 )
 
 from .test_native import wait_for, wait_until
-
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("rostra._media") is None, reason="the extension is not built")
 
 FEED = TransportId(7)
 VIDEO, AUDIO = TrackId(71), TrackId(72)

@@ -1,4 +1,7 @@
-"""WHIP by its standard: a test for each sentence of RFC 9725 that binds a server. The section is in the docstring."""
+"""WHIP by its standard: a test for each sentence of RFC 9725 that binds a server, which is why there are so many.
+
+The section is in the docstring of each.
+"""
 
 import re
 from dataclasses import replace
