@@ -128,6 +128,7 @@ def main() -> int:
 
     print(f"== Weighing a viewer with {SLOTS} bound slots", flush=True)
     weight = forward("weigh", "50", str(SLOTS))
+    weight_others = forward("weigh-others", "50", str(SLOTS))
     counted = None
     if not options.no_callgrind:
         print(f"== Counting instructions with callgrind ({CALLGRIND_VIEWERS} viewers)", flush=True)
@@ -138,7 +139,8 @@ def main() -> int:
         Line("  of that, encryption (sealing the same sizes)", sealing, "ns"),
         Line("  without encryption (the difference)", total - sealing, "ns", 60),
         Line("allocations per forwarded packet", allocations, "", 0),
-        Line(f"heap per viewer with {SLOTS} bound slots", float(weight["bytes_per_viewer"]) / 1024, "KB", 64),
+        Line(f"heap per viewer with {SLOTS} bound slots", float(weight["bytes_per_viewer"]) / 1024, "KiB", 64),
+        Line("  of one that is no browser (its DTLS by OpenSSL)", float(weight_others["bytes_per_viewer"]) / 1024, "KiB"),
         Line("instructions per forwarded packet, encryption included", counted["forwarding"] if counted else None, ""),
         Line(
             "  without encryption (the difference)",
@@ -153,7 +155,7 @@ def main() -> int:
     for line in lines:
         value = "-" if line.value is None else f"{line.value:,.1f}"
         target = "" if line.target is None else f"target {line.target:g}"
-        print(f"{line.name:<58}{value:>10} {line.unit:<3} {target:<12}{line.verdict}")
+        print(f"{line.name:<58}{value:>10} {line.unit:<4} {target:<12}{line.verdict}")
     print("\nHeap: allocator's books around the shard's calls, C libraries included; all slots but one are video.")
     if counted is not None:
         print("Instructions: callgrind's processor has no AVX-512, so the cipher takes a longer way there than above.")

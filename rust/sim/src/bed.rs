@@ -17,7 +17,7 @@ use rostra_sfu::transport::certificate::Certificate;
 use rostra_sfu::transport::classify::{Class, classify};
 use rostra_sfu::transport::dtls::DtlsConfig;
 
-use crate::client::{Client, Heard, Media, Server};
+use crate::client::{Client, Heard, Media, Peer, Server};
 use crate::counting::{allocations, cpu_time, heap_bytes};
 use crate::feed::Feed;
 use crate::media::Encoder;
@@ -79,13 +79,21 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// Everybody is registered and bound, nobody connected. Each viewer has `video` slots that show the publisher's video, and one
-    /// for its sound. `weighed`: [`Bed::heap_bytes`] is wanted.
+    /// Everybody is registered and bound, nobody connected. Viewers are browsers, and each has `video` slots that show the publisher's
+    /// video, and one for its sound.
     ///
     /// # Errors
     /// The DTLS library could not make or take a certificate.
-    pub fn new(viewers: u16, video: usize, weighed: bool) -> Result<Self, Box<dyn Error>> {
-        Self::with(viewers, video, weighed, None)
+    pub fn new(viewers: u16, video: usize) -> Result<Self, Box<dyn Error>> {
+        Self::with(viewers, video, Peer::Browser, false, None)
+    }
+
+    /// The same with viewers of this kind, for [`Bed::heap_bytes`].
+    ///
+    /// # Errors
+    /// The DTLS library could not make or take a certificate.
+    pub fn weighed(viewers: u16, video: usize, peer: Peer) -> Result<Self, Box<dyn Error>> {
+        Self::with(viewers, video, peer, true, None)
     }
 
     /// The same with a process beside the server for a publisher.
@@ -94,10 +102,10 @@ impl Bed {
     /// The DTLS library could not make or take a certificate.
     pub fn fed(viewers: u16) -> Result<Self, Box<dyn Error>> {
         let feed = Feed::new(TransportId(PUBLISHER as u64 + 1), [VIDEO, AUDIO], 1);
-        Self::with(viewers, 1, false, Some(feed))
+        Self::with(viewers, 1, Peer::Browser, false, Some(feed))
     }
 
-    fn with(viewers: u16, video: usize, weighed: bool, feed: Option<Feed>) -> Result<Self, Box<dyn Error>> {
+    fn with(viewers: u16, video: usize, peer: Peer, weighed: bool, feed: Option<Feed>) -> Result<Self, Box<dyn Error>> {
         let base = Instant::now();
         let certificate = Certificate::generate()?;
         let server = Server {
@@ -131,7 +139,7 @@ impl Bed {
             measured: None,
         };
         for number in 0..=viewers {
-            bed.open(base, number, video);
+            bed.open(base, number, video, peer);
         }
         if bed.feed.is_some() {
             // Its client has nothing to do.
@@ -140,7 +148,7 @@ impl Bed {
         Ok(bed)
     }
 
-    fn open(&mut self, base: Instant, number: u16, video: usize) {
+    fn open(&mut self, base: Instant, number: u16, video: usize, peer: Peer) {
         let is_publisher = usize::from(number) == PUBLISHER;
         let slots = if is_publisher { 2 } else { video + 1 };
         let medias: Vec<_> = MIDS
@@ -156,7 +164,14 @@ impl Bed {
             .collect();
         let kinds: Vec<_> = medias.iter().map(|media| (media.mid, media.kind)).collect();
         let tracks = [VIDEO, AUDIO];
-        let (client, spec) = Client::new(base, number, &self.server, medias, is_publisher.then_some(&tracks));
+        let (client, spec) = Client::new(
+            base,
+            number,
+            &self.server,
+            peer,
+            medias,
+            is_publisher.then_some(&tracks),
+        );
         self.by_address.insert(client.address(), self.clients.len());
         self.clients.push(client);
         let transport = TransportId(u64::from(number) + 1);

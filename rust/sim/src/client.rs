@@ -9,7 +9,7 @@ use rostra_sfu::command::{
     SlotSpec, TransportSpec,
 };
 use rostra_sfu::ids::{Mid, Ssrc, TrackId};
-use str0m::config::Fingerprint as StrFingerprint;
+use str0m::config::{DtlsVersion, Fingerprint as StrFingerprint};
 use str0m::ice::IceCreds;
 use str0m::media::{KeyframeRequestKind, MediaKind, Rid};
 use str0m::net::{Protocol, Receive};
@@ -107,6 +107,15 @@ pub struct Client {
     sends: bool,
 }
 
+/// Whom the server takes a client for: which library does its DTLS depends on that (ADR 11).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peer {
+    /// Proposes DTLS 1.3 beside 1.2, as browsers do.
+    Browser,
+    /// Knows DTLS 1.2 alone.
+    Other,
+}
+
 /// What the server has to know of itself for a client to connect.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -122,6 +131,7 @@ impl Client {
         base: Instant,
         number: u16,
         server: &Server,
+        peer: Peer,
         medias: Vec<Media>,
         tracks: Option<&[TrackId]>,
     ) -> (Self, TransportSpec) {
@@ -129,6 +139,10 @@ impl Client {
         let mut rtc = RtcConfig::new()
             .set_rtp_mode(true)
             .set_extension_map(extensions())
+            .set_dtls_version(match peer {
+                Peer::Browser => DtlsVersion::Auto,
+                Peer::Other => DtlsVersion::Dtls12,
+            })
             .set_stats_interval(None)
             .build(base);
         let address = SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 40_000));

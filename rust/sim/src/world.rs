@@ -17,7 +17,7 @@ use rostra_sfu::time::Time;
 use rostra_sfu::transport::certificate::Certificate;
 use rostra_sfu::transport::dtls::DtlsConfig;
 
-use crate::client::{Client, Heard, Media, Server};
+use crate::client::{Client, Heard, Media, Peer, Server};
 use crate::feed::Feed;
 use crate::link::{Link, LinkConfig};
 use crate::media::{Encoder, read};
@@ -111,6 +111,8 @@ struct World {
 }
 
 const PUBLISHER: usize = 0;
+/// One client of so many is no browser.
+const OTHERS: u16 = 8;
 const UNIX_AT_BASE_US: u64 = 1_700_000_000_000_000;
 const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
 
@@ -186,8 +188,13 @@ impl World {
                     encodings: 1,
                 },
             ];
+            let peer = if number % OTHERS == OTHERS - 1 {
+                Peer::Other
+            } else {
+                Peer::Browser
+            };
             let published = (number == 0).then_some(TRACKS.as_slice());
-            let (client, spec) = Client::new(base, number, &server, medias, published);
+            let (client, spec) = Client::new(base, number, &server, peer, medias, published);
             specs.push(Some(spec));
             clients.push(client);
         }

@@ -11,7 +11,7 @@ const SECOND_US: u64 = 1_000_000;
 #[test]
 fn no_forwarded_packet_allocates() {
     let viewers = 20;
-    let mut bed = Bed::new(viewers, 1, false).unwrap();
+    let mut bed = Bed::new(viewers, 1).unwrap();
     bed.warm_up();
     assert_eq!(bed.profiles().len(), usize::from(viewers) + 1);
     allocates_nothing(&mut bed, viewers);

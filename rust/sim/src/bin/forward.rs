@@ -9,6 +9,7 @@ use std::time::Duration;
 use rostra_sfu::command::SrtpProfile;
 use rostra_sfu::transport::srtp::{KeyingHalf, SrtpOut};
 use rostra_sim::bed::{Bed, Forwarded};
+use rostra_sim::client::Peer;
 use rostra_sim::counting::{Counting, cpu_time};
 
 #[global_allocator]
@@ -18,19 +19,24 @@ const SECOND_US: u64 = 1_000_000;
 /// Fixed header and a one-byte extension block with transport-cc, as most packets to viewers have.
 const HEADER: usize = 12 + 8;
 
-const USAGE: &str = "usage: forward time|feed VIEWERS SECONDS | forward weigh VIEWERS SLOTS";
+const USAGE: &str = "usage: forward time|feed VIEWERS SECONDS | forward weigh|weigh-others VIEWERS SLOTS";
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
     let numbers: Option<Vec<u16>> = words.iter().skip(1).map(|word| word.parse().ok()).collect();
     let result = match (words.first().map(String::as_str), numbers.as_deref()) {
         (Some("time"), Some(&[viewers, seconds])) if viewers > 0 && seconds > 0 => {
-            Bed::new(viewers, 1, false).and_then(|bed| time(bed, viewers, seconds))
+            Bed::new(viewers, 1).and_then(|bed| time(bed, viewers, seconds))
         }
         (Some("feed"), Some(&[viewers, seconds])) if viewers > 0 && seconds > 0 => {
             Bed::fed(viewers).and_then(|bed| time(bed, viewers, seconds))
         }
-        (Some("weigh"), Some(&[viewers, slots])) if viewers > 0 && (2..=16).contains(&slots) => weigh(viewers, slots),
+        (Some("weigh"), Some(&[viewers, slots])) if viewers > 0 && (2..=16).contains(&slots) => {
+            weigh(viewers, slots, Peer::Browser)
+        }
+        (Some("weigh-others"), Some(&[viewers, slots])) if viewers > 0 && (2..=16).contains(&slots) => {
+            weigh(viewers, slots, Peer::Other)
+        }
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -95,10 +101,10 @@ fn time(mut bed: Bed, viewers: u16, seconds: u16) -> Result<String, Box<dyn Erro
 
 /// Heap bytes of one more viewer with `slots` bound slots, all but one of them video: the difference between two crowds, so that
 /// tables of the shard do not count.
-fn weigh(viewers: u16, slots: u16) -> Result<String, Box<dyn Error>> {
+fn weigh(viewers: u16, slots: u16, peer: Peer) -> Result<String, Box<dyn Error>> {
     let mut weights = Vec::new();
     for crowd in [viewers, viewers * 2] {
-        let mut bed = Bed::new(crowd, usize::from(slots) - 1, true)?;
+        let mut bed = Bed::weighed(crowd, usize::from(slots) - 1, peer)?;
         bed.warm_up();
         one_profile(&bed, crowd)?;
         let expected = u64::from(crowd) * u64::from(slots);

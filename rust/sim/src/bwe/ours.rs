@@ -15,7 +15,7 @@ use rostra_sfu::transport::dtls::DtlsConfig;
 
 use super::course::{INITIAL_BPS, Sender, VIEWER, viewer_medias};
 use super::ladder::{Ladder, OPUS_BYTES, RATES_BPS};
-use crate::client::{Client, Heard, Media, Server};
+use crate::client::{Client, Heard, Media, Peer, Server};
 
 const PUBLISHER_ID: TransportId = TransportId(1);
 const VIEWER_ID: TransportId = TransportId(2);
@@ -61,8 +61,8 @@ impl Ours {
                 encodings: 1,
             },
         ];
-        let (publisher, publisher_spec) = Client::new(base, 0, &server, medias, Some(&TRACKS));
-        let (viewer, mut viewer_spec) = Client::new(base, VIEWER, &server, viewer_medias(), None);
+        let (publisher, publisher_spec) = Client::new(base, 0, &server, Peer::Other, medias, Some(&TRACKS));
+        let (viewer, mut viewer_spec) = Client::new(base, VIEWER, &server, Peer::Other, viewer_medias(), None);
         viewer_spec.bandwidth = BandwidthSpec {
             initial_bps: INITIAL_BPS,
             ..BandwidthSpec::default()

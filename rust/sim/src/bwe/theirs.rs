@@ -16,7 +16,7 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use super::course::{INITIAL_BPS, Sender, VIEWER, viewer_medias};
 use super::ladder::{Ladder, OPUS_BYTES, RATES_BPS, cost_bps};
-use crate::client::{Client, OPUS, Server, VP8, extensions};
+use crate::client::{Client, OPUS, Peer, Server, VP8, extensions};
 use crate::media::read;
 
 /// An encoding is worth going up to when the estimate exceeds its cost by this...
@@ -59,7 +59,7 @@ impl Theirs {
             address: server,
             sha256: fingerprint.as_slice().try_into()?,
         };
-        let (viewer, spec) = Client::new(base, VIEWER, &known, viewer_medias(), None);
+        let (viewer, spec) = Client::new(base, VIEWER, &known, Peer::Other, viewer_medias(), None);
         rtc.add_local_candidate(Candidate::host(server, "udp")?);
         rtc.add_remote_candidate(Candidate::host(viewer.address(), "udp")?);
         let mut api = rtc.direct_api();
