@@ -59,6 +59,16 @@ async def test_who_may_not_publish_hears_why_and_is_closed(ingest: Place) -> Non
     assert not ingest.engine.transports()
 
 
+@pytest.mark.parametrize("character", ["\x01", "\U0001f511"])
+async def test_a_token_that_is_none_costs_its_own_connection(ingest: Place, character: str) -> None:
+    other = await ingest.publisher("other", videoOnly="1")
+    client = await ingest.client()
+    assert b"NetStream.Publish.BadName" in await client.publish("demo?token=" + character * 4000)
+    send(other)
+    await ingest.frames(await ingest.feed(), 5)
+    assert ingest.rtmp.starts == 1
+
+
 async def test_the_newest_encoder_of_a_source_takes_over(ingest: Place) -> None:
     first = await ingest.publisher()
     send(first)
