@@ -124,6 +124,28 @@ async def test_a_handshake_byte_by_byte_gets_no_more_time(life: Life, monkeypatc
     assert reason == "timeout"
 
 
+async def test_a_flood_that_says_nothing_gets_no_more_time(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes are always there to be read, so that nothing ever waits: others have to get their turn all the same."""
+    monkeypatch.setattr(module, "COMMANDS_S", 0.2)
+    left = bytearray(b"\3\0\0\0\0\0\0\x14\0\0\0\0" + b"\xc3" * 65_524)  # messages of no bytes
+    calls = 0
+
+    async def receive(_socket: socket.socket, _size: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls > 5_000:  # some seconds of work
+            raise ConnectionResetError
+        data = bytes(left)
+        left[:12] = b"\xc3" * 12
+        return data
+
+    life.begin()
+    await life.client.handshake()
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_recv", receive)
+    life.client.writer.write(b"\2\0\0\0\0\0\1\5\0\0\0\0\0")  # for the call that waits
+    assert await life.ended() == "timeout"
+
+
 async def test_commands_without_end_get_no_more_time(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "COMMANDS_S", 0.2)
     life.begin()

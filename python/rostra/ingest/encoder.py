@@ -24,6 +24,8 @@ from rostra.protocol.ingest import Authorise, FromWorker, KeyFrames, Open, Opene
 from rostra.protocol.rtmp import BadTarget, Target, parse_target
 
 CHUNK: Final = 64 * 1024
+TURN: Final = 64
+"""Events that are dealt with before others have their turn. A read of an encoder has a few."""
 COMMANDS_S: Final = 10.0
 """From the connection to ``publish``: who is slower is no encoder, or a half-open connection."""
 IDLE_S: Final = 10.0
@@ -171,23 +173,24 @@ class Encoder:
         await self._flush()
         while True:
             async with asyncio.timeout(IDLE_S):
-                data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
+                data = await self._receive()
             if not data:
                 if self._end_text is not None:
                     raise Closed("feed_closed", self._end_text, "NetStream.Unpublish.Success")
                 return
             events = self._session.receive(data)
             await self._flush()
-            for event in events:
+            for place, event in enumerate(events, 1):
                 if isinstance(event, rtmp.Unpublish):
                     return
                 await self._media(event)
+                if place % TURN == 0:
+                    await asyncio.sleep(0)
 
     async def _commands(self) -> Target:
-        loop = asyncio.get_running_loop()
         connect: rtmp.Connect | None = None
         while True:
-            data = await loop.sock_recv(self._socket, CHUNK)
+            data = await self._receive()
             if not data:
                 raise ConnectionError
             events = self._session.receive(data)
@@ -204,6 +207,11 @@ class Encoder:
     async def _ask(self, question: Authorise | Open) -> tuple[Any, int | None]:
         async with asyncio.timeout(ANSWER_S):
             return await self._settings.control.ask(question)
+
+    async def _receive(self) -> bytes:
+        """The next bytes. Others have their turn first: where bytes are always there, no read waits for them."""
+        await asyncio.sleep(0)
+        return await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
 
     async def _flush(self) -> None:
         output = self._session.output()
@@ -229,7 +237,7 @@ class Encoder:
             self._socket.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(LINGER_S):
                 # With bytes that nobody read, a close would be a reset, and the encoder would not read the reason.
-                while await asyncio.get_running_loop().sock_recv(self._socket, CHUNK):
+                while await self._receive():
                     pass
 
     # --- Media --------------------------------------------------------------------------------------------------
