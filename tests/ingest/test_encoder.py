@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -98,6 +99,7 @@ async def life() -> AsyncIterator[Life]:
         one.running.cancel()
         await asyncio.wait({one.running})
     client.vanish()
+    connection.close()
     for feed in server.feeds:
         feed.close()
     pool.shutdown()
@@ -283,3 +285,63 @@ async def test_the_metadata_says_that_no_other_track_will_come(life: Life, monke
     for kind, timestamp, body in list(av_tags())[:5]:
         life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
     assert len(await life.pictures(2)) == 2
+
+
+async def test_a_codec_that_had_to_wait_for_a_thread_has_all_its_time(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WORK_S", 1.0)
+    loop = asyncio.get_running_loop()
+    others, own = threading.Event(), threading.Event()
+
+    def work() -> str:
+        loop.call_soon_threadsafe(loop.call_later, 0.6, own.set)
+        own.wait(TIMEOUT_S)
+        return "done"
+
+    life.encoder._settings.pool.submit(others.wait, TIMEOUT_S)
+    loop.call_later(0.6, others.set)
+    assert await life.encoder._work(work) == "done"
+
+
+async def test_a_codec_that_does_not_come_back_is_told_from_one_that_had_no_thread(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WORK_S", 0.05)
+    release = threading.Event()
+    try:
+        with pytest.raises(module.Stuck):
+            await life.encoder._work(lambda: release.wait(TIMEOUT_S))
+        with pytest.raises(module.Closed, match="too many encoders"):
+            await life.encoder._work(lambda: None)
+    finally:
+        release.set()
+
+
+async def test_another_feed_is_there_before_the_one_that_waited_is_given_up(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes the end of an encoder's newest feed for its own doing, and ends the connection."""
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly")
+    sent = list(av_tags())
+    for kind, timestamp, body in sent[:5]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    await life.pictures(2)
+    ended: list[bool] = []
+    ask = life.server.ask
+
+    async def watched(message: Authorise | Open) -> tuple[Any, int | None]:
+        try:
+            ended.append(life.server.feeds[-1].recv(1, socket.MSG_PEEK) == b"")
+        except BlockingIOError:
+            ended.append(False)
+        return await ask(message)
+
+    monkeypatch.setattr(life.server, "ask", watched)
+    for codec in (b"vp09", b"av01", b"vp09"):
+        life.client.message(9, b"\x90" + codec + bytes(8), timestamp=300, chunk_stream=6)
+    while len(life.server.feeds) < 4:
+        life.server.opened.clear()
+        await life.server.opened.wait()
+    assert ended == [False] * 3

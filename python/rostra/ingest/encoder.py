@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -354,9 +353,9 @@ class Encoder:
         """A track came that the feed does not have."""
         if self._link is None:
             return
-        if self._next is not None:
-            self._next.close()
-        self._next = await self._opened()
+        former, self._next = self._next, await self._opened()
+        if former is not None:
+            former.close()  # not before: of the newest feed the server takes the end for its own doing
         if self._link.video is None:
             self._switch()
 
@@ -480,20 +479,24 @@ class Encoder:
             Stuck: it does not come back.
             Closed: there is no thread for it.
         """
-        has_begun = threading.Event()
+        began_s: list[float] = []
 
         def work() -> _T:
-            has_begun.set()
+            began_s.append(time.monotonic())
             return call()
 
         running = asyncio.get_running_loop().run_in_executor(self._settings.pool, work)
-        done, _ = await asyncio.wait({running}, timeout=WORK_S)
-        if done:
-            return running.result()
-        if has_begun.is_set():
-            raise Stuck
-        running.cancel()
-        raise Closed("overloaded", "The server has too many encoders for its processors", "NetStream.Publish.Rejected")
+        left_s = WORK_S
+        while left_s > 0:
+            done, _ = await asyncio.wait({running}, timeout=left_s)
+            if done:
+                return running.result()
+            if not began_s:
+                running.cancel()
+                text = "The server has too many encoders for its processors"
+                raise Closed("overloaded", text, "NetStream.Publish.Rejected")
+            left_s = began_s[0] + WORK_S - time.monotonic()  # it may have waited for a thread
+        raise Stuck
 
 
 _METADATA: Final = {Track.AUDIO: "audiocodecid", Track.VIDEO: "videocodecid"}
