@@ -211,6 +211,28 @@ async def test_tags_before_the_headers_are_not_kept_without_end(life: Life, monk
     assert b"headers" in await life.client.closed()
 
 
+async def test_bytes_before_the_headers_are_not_kept_without_end(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OTHER_TRACK_S", 1000.0)
+    monkeypatch.setattr(module, "MAX_HELD_BYTES", 10_000)
+    life.begin()
+    await life.client.publish("demo?token=t")
+    header, *_ = [tag for tag in av_tags() if tag[0] == 9]
+    life.client.message(9, header[2], chunk_stream=6)
+    for number in range(4):
+        life.client.message(9, b"\x17\1\0\0\0" + bytes(2600), timestamp=number, chunk_stream=6)
+    assert b"headers" in await life.client.closed()
+
+
+async def test_who_publishes_nothing_that_can_be_shown_is_closed(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEED_S", 0.0)
+    life.begin()
+    await life.client.publish("demo?token=t&audioOnly")
+    life.client.message(18, text("onMetaData"))
+    assert b"neither sound nor picture" in await life.client.closed()
+    assert await life.ended() == "no_media"
+    assert life.server.problems == ["no_media"]
+
+
 async def test_pictures_get_the_time_when_that_is_asked_for(life: Life) -> None:
     life.begin()
     await life.client.publish("demo?token=t&videoOnly&enableUTCInsertion")

@@ -40,6 +40,10 @@ OTHER_TRACK_S: Final = 1.0
 """How long the first track waits for the other one's header, unless the metadata says that there is none."""
 MAX_HELD: Final = 512
 """Tags that wait meanwhile."""
+MAX_HELD_BYTES: Final = 16 << 20
+"""And their bytes: a second of 100 Mb/s has 12.5 million."""
+FEED_S: Final = 30.0
+"""From `publish` to the first feed: who sends nothing that can be shown holds a place for nothing."""
 KEY_FRAME_S: Final = 10.0
 """Without a key frame, viewers who come wait as long: the encoder's owner is told."""
 KEY_FRAMES_S: Final = 1.0
@@ -49,6 +53,9 @@ PROBLEM_S: Final = 60.0
 MAX_GOP: Final = 300
 """Pictures since the last key frame that are kept for a decoder that may be needed."""
 MAX_GOP_BYTES: Final = 16 << 20
+
+REJECTED: Final = "NetStream.Publish.Rejected"
+"""RTMP's word for what an encoder was let in for and cannot be taken: its owner is told why."""
 
 _T = TypeVar("_T")
 
@@ -108,6 +115,7 @@ class Encoder:
         self._gop: list[tuple[list[bytes], int]] = []
         self._gop_bytes = 0
         self._held: list[rtmp.Audio | rtmp.Video] = []
+        self._held_bytes = 0
         self._first_header_s: float | None = None
         self._expected: set[Track] | None = None
         self._last_tag_s = time.monotonic()
@@ -123,6 +131,8 @@ class Encoder:
         try:
             await self._serve()
         except Closed as closed:
+            if closed.status == REJECTED:
+                self.problem(closed.code, closed.text)
             await self._say_bye(closed)
             return closed.code
         except rtmp.RtmpError as error:
@@ -170,6 +180,7 @@ class Encoder:
             raise Closed(answer.code, answer.text, "NetStream.Publish.Unauthorized")
         self._session.accept()
         await self._flush()
+        began_s = time.monotonic()
         while True:
             async with asyncio.timeout(IDLE_S):
                 data = await self._receive()
@@ -185,6 +196,9 @@ class Encoder:
                 await self._media(event)
                 if place % TURN == 0:
                     await asyncio.sleep(0)
+            if self._link is None and time.monotonic() - began_s >= FEED_S:
+                text = "Nothing to show has come: neither sound nor picture that the address asks for"
+                raise Closed("no_media", text, REJECTED)
 
     async def _commands(self) -> Target:
         connect: rtmp.Connect | None = None
@@ -255,12 +269,11 @@ class Encoder:
                 case _:
                     assert_never(event)
         except flv.Unsupported as error:
-            self.problem("unsupported_codec", error.text)
-            raise Closed("unsupported_codec", error.text, "NetStream.Publish.Rejected") from error
+            raise Closed("unsupported_codec", error.text, REJECTED) from error
         except flv.FlvError as error:
-            raise Closed("broken_media", f"What comes is broken: {error}", "NetStream.Publish.Rejected") from error
+            raise Closed("broken_media", f"What comes is broken: {error}", REJECTED) from error
         except (BrokenSound, BrokenPicture) as error:
-            raise Closed("broken_media", str(error), "NetStream.Publish.Rejected") from error
+            raise Closed("broken_media", str(error), REJECTED) from error
         await self._open_when_known()
 
     def _data(self, event: rtmp.Data) -> None:
@@ -322,8 +335,9 @@ class Encoder:
             self._first_header_s = time.monotonic()
 
     def _hold(self, event: rtmp.Audio | rtmp.Video) -> None:
-        if len(self._held) >= MAX_HELD:
-            raise Closed("broken_media", "Too much came before the headers", "NetStream.Publish.Rejected")
+        self._held_bytes += len(event.tag)
+        if len(self._held) >= MAX_HELD or self._held_bytes > MAX_HELD_BYTES:
+            raise Closed("broken_media", "Too much came before the headers", REJECTED)
         self._held.append(event)
 
     # --- The feed -----------------------------------------------------------------------------------------------
@@ -345,6 +359,7 @@ class Encoder:
         if self._sound is None and self._target.wants_audio:
             self.problem("no_audio", "No sound comes with the picture")
         held, self._held = self._held, []
+        self._held_bytes = 0
         self._last_key_s = self._last_tag_s = time.monotonic()
         for event in held:
             await self._media(event)
@@ -494,7 +509,7 @@ class Encoder:
             if not began_s:
                 running.cancel()
                 text = "The server has too many encoders for its processors"
-                raise Closed("overloaded", text, "NetStream.Publish.Rejected")
+                raise Closed("overloaded", text, REJECTED)
             left_s = began_s[0] + WORK_S - time.monotonic()  # it may have waited for a thread
         raise Stuck
 
