@@ -4,9 +4,9 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from rostra.ingest import encoder as module
 from rostra.ingest import h264
 from rostra.ingest.encoder import Encoder, Settings
+from rostra.ingest.reencode import Coded, Reencoder
 from rostra.protocol.ingest import Admitted, Authorise, FromWorker, Open, Opened, Problem, Refused, TrackLine
 from tests.ingest.client import Client, fields, text
 from tests.ingest.conftest import av_tags
@@ -367,3 +368,25 @@ async def test_another_feed_is_there_before_the_one_that_waited_is_given_up(
         life.server.opened.clear()
         await life.server.opened.wait()
     assert ended == [False] * 3
+
+
+async def test_who_asks_for_a_key_frame_while_a_picture_is_encoded_again_is_heard(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life.encoder, "_settings", replace(life.encoder._settings, reencode=True))
+    feed, wanted = Reencoder.feed, []
+
+    def asked(reencoder: Reencoder, nals: Sequence[bytes], time_ms: int) -> list[Coded]:
+        wanted.append(reencoder.key_frame_wanted)
+        coded = feed(reencoder, nals, time_ms)
+        if coded and len(wanted) == 10:
+            life.server.feeds[-1].send(b"\x12" + bytes(15) + b"\x81\xce" + bytes(10))  # a PLI
+        return coded
+
+    monkeypatch.setattr(Reencoder, "feed", asked)
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly")
+    for kind, timestamp, body in av_tags(options={"preset": "ultrafast", "x264-params": "bframes=2:b-adapt=0"}):
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    await life.pictures(12)
+    assert wanted[:11] == [False] * 10 + [True]

@@ -457,8 +457,7 @@ class Encoder:
                 coded += await self._work(lambda nals=nals, time_ms=time_ms: reencoder.feed(nals, time_ms))  # type: ignore[misc]
             return coded
         reencoder = self._reencoder
-        if self._link is not None and self._link.wants_key_frame():
-            reencoder.key_frame_wanted = True
+        self._hear_requests()
         return await self._work(lambda: reencoder.feed(picture.nals, picture.time_ms))
 
     async def _send_picture(self, track: PictureTrack, picture: Picture) -> None:
@@ -475,8 +474,13 @@ class Encoder:
                 picture.nals, is_key=picture.is_key, utc=utc, key_frames_only=target.sei_key_frames_only
             )
             picture = Picture(picture.time_ms, picture.is_key, picture.is_late, nals)
-        self._link.wants_key_frame()  # nobody can be asked; what is not read takes room
+        self._hear_requests()
         await self._link.send_video(track.payloads(picture), picture.time_ms)
+
+    def _hear_requests(self) -> None:
+        """An encoder cannot be asked for a key frame, ours can. What is not read takes room."""
+        if self._link is not None and self._link.wants_key_frame() and self._reencoder is not None:
+            self._reencoder.key_frame_wanted = True
 
     async def _send_audio(self, sound: Transcoder, data: bytes, timestamp: int) -> None:
         media_ms = self._media_ms(timestamp, Track.AUDIO)
