@@ -77,7 +77,7 @@ def test_tracks_with_clocks_of_their_own_leap_together() -> None:
     assert line.jumps == 2
 
 
-@pytest.mark.parametrize("leap", [10_000, 10_005, 10_020, 10_040, -105, -120, -2005])
+@pytest.mark.parametrize("leap", [9_975, 9_985, 10_020, 10_040, -105, -141, -2005])
 def test_a_leap_at_the_limit_leaves_tracks_in_step(leap: int) -> None:
     line = Timeline()
     for step in range(0, 3000, 40):
