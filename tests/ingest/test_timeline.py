@@ -86,7 +86,7 @@ def test_a_leap_at_the_limit_leaves_tracks_in_step(leap: int) -> None:
     for step in range(3000, 6000, 40):
         picture = line.media_ms((step + leap) % 2**32, V, elapsed_ms=20)
         sound = line.media_ms((step + 10 + leap) % 2**32, A, elapsed_ms=20)
-    assert sound - picture == 10
+        assert sound - picture == 10
 
 
 def test_time_never_goes_back_within_a_track() -> None:
