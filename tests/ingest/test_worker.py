@@ -281,9 +281,7 @@ async def test_a_worker_that_does_not_end_with_its_channel_is_ended(
     assert not Path(f"/proc/{worker}").exists()
 
 
-async def test_a_worker_that_cannot_be_started_is_tried_again(
-    ingest: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_that_cannot_be_started_is_tried_again(ingest: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     await ingest.until(lambda: ingest.rtmp.starts == 1)
     real, failures = asyncio.create_subprocess_exec, 0
 

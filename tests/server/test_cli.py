@@ -156,4 +156,3 @@ async def test_the_doctor_looks_at_no_port_of_encoders_that_are_not_taken() -> N
         found, out, _ = await run("doctor", *options)
     assert found == 0
     assert "RTMP" not in out
-
