@@ -1,6 +1,7 @@
 """A connection in this process, with deadlines that a test can wait for, and a server that answers by hand."""
 
 import asyncio
+import math
 import os
 import socket
 import threading
@@ -16,7 +17,7 @@ from rostra.ingest import h264
 from rostra.ingest.encoder import Encoder, Settings
 from rostra.ingest.reencode import Coded, Reencoder
 from rostra.protocol.ingest import Admitted, Authorise, FromWorker, Open, Opened, Problem, Refused, TrackLine
-from tests.ingest.client import Client, fields, text
+from tests.ingest.client import Client, fields, number, text
 from tests.ingest.conftest import av_tags
 from tests.ingest.test_packets import h264_back
 
@@ -207,8 +208,8 @@ async def test_tags_before_the_headers_are_not_kept_without_end(life: Life, monk
     await life.client.publish("demo?token=t")
     header, *frames = [tag for tag in av_tags() if tag[0] == 9]
     life.client.message(9, header[2], chunk_stream=6)
-    for number in range(module.MAX_HELD + 10):
-        life.client.message(9, frames[1][2], timestamp=number, chunk_stream=6)
+    for at in range(module.MAX_HELD + 10):
+        life.client.message(9, frames[1][2], timestamp=at, chunk_stream=6)
     assert b"headers" in await life.client.closed()
 
 
@@ -219,8 +220,8 @@ async def test_bytes_before_the_headers_are_not_kept_without_end(life: Life, mon
     await life.client.publish("demo?token=t")
     header, *_ = [tag for tag in av_tags() if tag[0] == 9]
     life.client.message(9, header[2], chunk_stream=6)
-    for number in range(4):
-        life.client.message(9, b"\x17\1\0\0\0" + bytes(2600), timestamp=number, chunk_stream=6)
+    for at in range(4):
+        life.client.message(9, b"\x17\1\0\0\0" + bytes(2600), timestamp=at, chunk_stream=6)
     assert b"headers" in await life.client.closed()
 
 
@@ -250,12 +251,14 @@ async def test_text_data_of_the_encoder_is_in_the_next_picture(life: Life) -> No
     for kind, timestamp, body in tags[:3]:
         life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
     life.client.message(18, text("@setDataFrame") + text("onTextData") + fields({"text": text("hello")}))
+    life.client.message(18, text("onTextData") + fields({"text": number(math.nan)}))  # which JSON does not have
     life.client.message(18, text("onFi") + fields({"sd": text("14-11-2023"), "st": text("22:13:20.123")}))
     for kind, timestamp, body in tags[3:6]:
         life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
     pictures = await life.pictures(4)
     told = b"".join(pictures)
     assert b'{"text":"hello"}' in told
+    assert b"NaN" not in told
     assert h264.time_sei(1_700_000_000_123) in told
 
 

@@ -289,7 +289,8 @@ class Encoder:
             case "onTextData" if self._picture is not None:
                 value = next((one for one in event.values if one is not None), None)
                 if value is not None:
-                    self._picture.add_message(h264.text_sei(_now_ms(), value))
+                    with contextlib.suppress(ValueError):
+                        self._picture.add_message(h264.text_sei(_now_ms(), value))
             case _:
                 pass
 
