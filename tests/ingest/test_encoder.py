@@ -393,3 +393,20 @@ async def test_who_asks_for_a_key_frame_while_a_picture_is_encoded_again_is_hear
         life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
     await life.pictures(12)
     assert wanted[:11] == [False] * 10 + [True]
+
+
+async def test_a_feed_that_comes_in_the_moment_of_the_end_is_closed(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer: asyncio.Future[tuple[Any, int | None]] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(life.server, "ask", lambda _: answer)
+    asking = asyncio.create_task(life.encoder._ask(Open(1, audio=True)))
+    await asyncio.sleep(0)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    life.server.feeds.append(ours)
+    answer.set_result((Opened(1, "name", None, None, 1), theirs.detach()))
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert asking.cancelled()
+    assert ours.recv(1) == b""

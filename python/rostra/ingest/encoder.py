@@ -5,6 +5,7 @@ The file is long because an encoder's life is one sequence, and every step of it
 
 import asyncio
 import contextlib
+import os
 import secrets
 import socket
 import time
@@ -218,8 +219,15 @@ class Encoder:
                         raise Closed("bad_target", str(error), "NetStream.Publish.BadName") from error
 
     async def _ask(self, question: Authorise | Open) -> tuple[Any, int | None]:
-        async with asyncio.timeout(ANSWER_S):
-            return await self._settings.control.ask(question)
+        answer = asyncio.ensure_future(self._settings.control.ask(question))
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await answer
+        except BaseException:
+            # It may have come in the very moment in which nobody wants it any more.
+            if answer.done() and not answer.cancelled() and (descriptor := answer.result()[1]) is not None:
+                os.close(descriptor)
+            raise
 
     async def _receive(self) -> bytes:
         """The next bytes. Others have their turn first: where bytes are always there, no read waits for them."""
