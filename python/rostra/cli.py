@@ -158,10 +158,13 @@ def dev(
 def doctor_command(
     http: Annotated[str, typer.Option(metavar="HOST:PORT", help="As for `rostra dev`.")] = "127.0.0.1:8080",
     media: Annotated[str, typer.Option(metavar="HOST:PORT", help="As for `rostra dev`.")] = "127.0.0.1:8081",
+    rtmp: Annotated[str, typer.Option(metavar="HOST:PORT", help="As for `rostra dev`.")] = "127.0.0.1:1935",
+    no_rtmp: Annotated[bool, typer.Option("--no-rtmp", help="As for `rostra dev`.")] = False,
 ) -> None:
     """Say what will and what will not work on this machine. Changes nothing, sends nothing."""
     with _one_line_errors():
-        findings = doctor.examine(parse_address(http, "--http"), parse_address(media, "--media"))
+        encoders = None if no_rtmp else parse_address(rtmp, "--rtmp")
+        findings = doctor.examine(parse_address(http, "--http"), parse_address(media, "--media"), encoders)
     marks = {True: "[green]ok  [/]", False: "[red]bad [/]", None: "[yellow]note[/]"}
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:

@@ -24,13 +24,15 @@ class Finding:
     text: str
 
 
-def examine(http: Address, media: Address) -> list[Finding]:
-    """Everything that decides whether ``rostra dev`` on these addresses will serve people."""
+def examine(http: Address, media: Address, rtmp: Address | None) -> list[Finding]:
+    """Everything that decides whether ``rostra dev`` on these addresses will serve people. ``rtmp``: if at all."""
+    encoders = [_port("RTMP port", rtmp, socket.SOCK_STREAM), _reach_of_encoders(rtmp)] if rtmp is not None else []
     return [
         _port("HTTP port", http, socket.SOCK_STREAM),
         _port("media port", media, socket.SOCK_DGRAM),
         _port("media port", media, socket.SOCK_STREAM),
         _reach(media),
+        *encoders,
         _segmentation(),
         _receive_buffer(),
         _descriptors(),
@@ -52,13 +54,26 @@ def _port(subject: str, address: Address, kind: socket.SocketKind) -> Finding:
 
 
 def _reach(media: Address) -> Finding:
-    if media.host.startswith("127.") or media.host == "::1":
+    if _is_loopback(media):
         text = "only browsers on this machine reach it; --media 0.0.0.0:8081 lets others in"
         return Finding("media address", None, f"{media.host} is loopback: {text}")
     if media.host in {"0.0.0.0", "::"}:  # noqa: S104 — compared, not bound
         port = _open(media)
         return Finding("media address", True, f"all addresses of this machine; {port}; behind NAT add --public-address")
     return Finding("media address", True, f"{media.host}; {_open(media)}")
+
+
+def _reach_of_encoders(rtmp: Address) -> Finding:
+    subject = "RTMP address"
+    if _is_loopback(rtmp):
+        text = f"only encoders on this machine reach it; --rtmp 0.0.0.0:{rtmp.port} lets others in"
+        return Finding(subject, None, f"{rtmp.host} is loopback: {text}")
+    text = f"TCP port {rtmp.port} must be open in the firewall; tokens pass it without encryption"
+    return Finding(subject, True, f"{rtmp.host}; {text}")
+
+
+def _is_loopback(address: Address) -> bool:
+    return address.host.startswith("127.") or address.host == "::1"
 
 
 def _open(media: Address) -> str:

@@ -1,11 +1,13 @@
 """A connection in this process, with deadlines that a test can wait for, and a server that answers by hand."""
 
 import asyncio
+import math
 import os
 import socket
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -13,8 +15,9 @@ import pytest
 from rostra.ingest import encoder as module
 from rostra.ingest import h264
 from rostra.ingest.encoder import Encoder, Settings
+from rostra.ingest.reencode import Coded, Reencoder
 from rostra.protocol.ingest import Admitted, Authorise, FromWorker, Open, Opened, Problem, Refused, TrackLine
-from tests.ingest.client import Client, fields, text
+from tests.ingest.client import Client, fields, number, text
 from tests.ingest.conftest import av_tags
 from tests.ingest.test_packets import h264_back
 
@@ -98,6 +101,7 @@ async def life() -> AsyncIterator[Life]:
         one.running.cancel()
         await asyncio.wait({one.running})
     client.vanish()
+    connection.close()
     for feed in server.feeds:
         feed.close()
     pool.shutdown()
@@ -122,6 +126,28 @@ async def test_a_handshake_byte_by_byte_gets_no_more_time(life: Life, monkeypatc
 
     _, reason = await asyncio.gather(trickle(), life.ended())
     assert reason == "timeout"
+
+
+async def test_a_flood_that_says_nothing_gets_no_more_time(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes are always there to be read, so that nothing ever waits: others have to get their turn all the same."""
+    monkeypatch.setattr(module, "COMMANDS_S", 0.2)
+    left = bytearray(b"\3\0\0\0\0\0\0\x14\0\0\0\0" + b"\xc3" * 65_524)  # messages of no bytes
+    calls = 0
+
+    async def receive(_socket: socket.socket, _size: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls > 5_000:  # some seconds of work
+            raise ConnectionResetError
+        data = bytes(left)
+        left[:12] = b"\xc3" * 12
+        return data
+
+    life.begin()
+    await life.client.handshake()
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_recv", receive)
+    life.client.writer.write(b"\2\0\0\0\0\0\1\5\0\0\0\0\0")  # for the call that waits
+    assert await life.ended() == "timeout"
 
 
 async def test_commands_without_end_get_no_more_time(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,9 +208,31 @@ async def test_tags_before_the_headers_are_not_kept_without_end(life: Life, monk
     await life.client.publish("demo?token=t")
     header, *frames = [tag for tag in av_tags() if tag[0] == 9]
     life.client.message(9, header[2], chunk_stream=6)
-    for number in range(module.MAX_HELD + 10):
-        life.client.message(9, frames[1][2], timestamp=number, chunk_stream=6)
+    for at in range(module.MAX_HELD + 10):
+        life.client.message(9, frames[1][2], timestamp=at, chunk_stream=6)
     assert b"headers" in await life.client.closed()
+
+
+async def test_bytes_before_the_headers_are_not_kept_without_end(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OTHER_TRACK_S", 1000.0)
+    monkeypatch.setattr(module, "MAX_HELD_BYTES", 10_000)
+    life.begin()
+    await life.client.publish("demo?token=t")
+    header, *_ = [tag for tag in av_tags() if tag[0] == 9]
+    life.client.message(9, header[2], chunk_stream=6)
+    for at in range(4):
+        life.client.message(9, b"\x17\1\0\0\0" + bytes(2600), timestamp=at, chunk_stream=6)
+    assert b"headers" in await life.client.closed()
+
+
+async def test_who_publishes_nothing_that_can_be_shown_is_closed(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEED_S", 0.0)
+    life.begin()
+    await life.client.publish("demo?token=t&audioOnly")
+    life.client.message(18, text("onMetaData"))
+    assert b"neither sound nor picture" in await life.client.closed()
+    assert await life.ended() == "no_media"
+    assert life.server.problems == ["no_media"]
 
 
 async def test_pictures_get_the_time_when_that_is_asked_for(life: Life) -> None:
@@ -203,12 +251,14 @@ async def test_text_data_of_the_encoder_is_in_the_next_picture(life: Life) -> No
     for kind, timestamp, body in tags[:3]:
         life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
     life.client.message(18, text("@setDataFrame") + text("onTextData") + fields({"text": text("hello")}))
+    life.client.message(18, text("onTextData") + fields({"text": number(math.nan)}))  # which JSON does not have
     life.client.message(18, text("onFi") + fields({"sd": text("14-11-2023"), "st": text("22:13:20.123")}))
     for kind, timestamp, body in tags[3:6]:
         life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
     pictures = await life.pictures(4)
     told = b"".join(pictures)
     assert b'{"text":"hello"}' in told
+    assert b"NaN" not in told
     assert h264.time_sei(1_700_000_000_123) in told
 
 
@@ -261,3 +311,102 @@ async def test_the_metadata_says_that_no_other_track_will_come(life: Life, monke
     for kind, timestamp, body in list(av_tags())[:5]:
         life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
     assert len(await life.pictures(2)) == 2
+
+
+async def test_a_codec_that_had_to_wait_for_a_thread_has_all_its_time(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WORK_S", 1.0)
+    loop = asyncio.get_running_loop()
+    others, own = threading.Event(), threading.Event()
+
+    def work() -> str:
+        loop.call_soon_threadsafe(loop.call_later, 0.6, own.set)
+        own.wait(TIMEOUT_S)
+        return "done"
+
+    life.encoder._settings.pool.submit(others.wait, TIMEOUT_S)
+    loop.call_later(0.6, others.set)
+    assert await life.encoder._work(work) == "done"
+
+
+async def test_a_codec_that_does_not_come_back_is_told_from_one_that_had_no_thread(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WORK_S", 0.05)
+    release = threading.Event()
+    try:
+        with pytest.raises(module.Stuck):
+            await life.encoder._work(lambda: release.wait(TIMEOUT_S))
+        with pytest.raises(module.Closed, match="too many encoders"):
+            await life.encoder._work(lambda: None)
+    finally:
+        release.set()
+
+
+async def test_another_feed_is_there_before_the_one_that_waited_is_given_up(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes the end of an encoder's newest feed for its own doing, and ends the connection."""
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly")
+    sent = list(av_tags())
+    for kind, timestamp, body in sent[:5]:
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    await life.pictures(2)
+    ended: list[bool] = []
+    ask = life.server.ask
+
+    async def watched(message: Authorise | Open) -> tuple[Any, int | None]:
+        try:
+            ended.append(life.server.feeds[-1].recv(1, socket.MSG_PEEK) == b"")
+        except BlockingIOError:
+            ended.append(False)
+        return await ask(message)
+
+    monkeypatch.setattr(life.server, "ask", watched)
+    for codec in (b"vp09", b"av01", b"vp09"):
+        life.client.message(9, b"\x90" + codec + bytes(8), timestamp=300, chunk_stream=6)
+    while len(life.server.feeds) < 4:
+        life.server.opened.clear()
+        await life.server.opened.wait()
+    assert ended == [False] * 3
+
+
+async def test_who_asks_for_a_key_frame_while_a_picture_is_encoded_again_is_heard(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life.encoder, "_settings", replace(life.encoder._settings, reencode=True))
+    feed, wanted = Reencoder.feed, []
+
+    def asked(reencoder: Reencoder, nals: Sequence[bytes], time_ms: int) -> list[Coded]:
+        wanted.append(reencoder.key_frame_wanted)
+        coded = feed(reencoder, nals, time_ms)
+        if coded and len(wanted) == 10:
+            life.server.feeds[-1].send(b"\x12" + bytes(15) + b"\x81\xce" + bytes(10))  # a PLI
+        return coded
+
+    monkeypatch.setattr(Reencoder, "feed", asked)
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly")
+    for kind, timestamp, body in av_tags(options={"preset": "ultrafast", "x264-params": "bframes=2:b-adapt=0"}):
+        life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+    await life.pictures(12)
+    assert wanted[:11] == [False] * 10 + [True]
+
+
+async def test_a_feed_that_comes_in_the_moment_of_the_end_is_closed(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer: asyncio.Future[tuple[Any, int | None]] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(life.server, "ask", lambda _: answer)
+    asking = asyncio.create_task(life.encoder._ask(Open(1, audio=True)))
+    await asyncio.sleep(0)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    life.server.feeds.append(ours)
+    answer.set_result((Opened(1, "name", None, None, 1), theirs.detach()))
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert asking.cancelled()
+    assert ours.recv(1) == b""

@@ -106,3 +106,13 @@ def test_any_bytes_are_a_tag_or_refused(data: bytes) -> None:
 def test_a_picture_of_too_many_parts_is_refused() -> None:
     with pytest.raises(FlvError):
         flv.split_avc(b"\0\0\0\1\x41" * 10_000, 4)
+
+
+def test_parts_of_no_bytes_are_parts() -> None:
+    with pytest.raises(FlvError):
+        flv.split_avc(bytes(10_000), 4)
+
+
+def test_a_tag_of_too_many_modifiers_is_refused() -> None:
+    with pytest.raises(FlvError):
+        flv.parse_video(b"\x97" + b"\0\0\7" * 10_000 + b"\0\0\1avc1\0\0\0")

@@ -1,6 +1,7 @@
 """The server's side of the channel, against a worker that is in somebody else's hands."""
 
 import asyncio
+import errno
 import socket
 import sys
 import time
@@ -135,3 +136,21 @@ async def test_what_a_worker_may_open_is_capped_and_ends_with_its_encoder(worker
     worker.line.close()
     assert not worker.line.encoders
     assert not worker.engine.transports()
+
+
+async def test_an_encoder_hears_that_there_is_no_descriptor_for_its_feed(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    worker.say(ingest.Authorise(1, "demo", TOKEN))
+    assert await worker.hear() == ingest.Admitted(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socketpair", none)
+        worker.say(ingest.Open(1, audio=True))
+        answer = await worker.hear()
+    assert isinstance(answer, ingest.Refused)
+    assert answer.code == "overloaded"
+    worker.say(ingest.Open(1, audio=True))
+    assert isinstance(await worker.hear(), ingest.Opened)

@@ -178,3 +178,18 @@ def test_packets_are_those_of_the_rfc() -> None:
 @pytest.mark.parametrize("size", [2, 4095])
 def test_the_whole_of_a_slice_of_any_size_is_sent(size: int) -> None:
     assert h264_back(packets.h264([nal(1, size)])) == b"\0\0\0\1" + nal(1, size)
+
+
+@pytest.mark.parametrize("unit", [b"\x12\0", b"\x7a\0"], ids=["delimiters", "padding"])
+def test_av1_parts_that_are_left_out_count(unit: bytes) -> None:
+    with pytest.raises(packets.Av1Error):
+        packets.obus(unit * 10_000)
+
+
+def test_the_time_of_a_report_wraps_in_2036() -> None:
+    from aiortc.rtp import RtcpPacket, RtcpSrPacket
+
+    later_us = (2**32 - 2_208_988_800 + 7) * 1_000_000
+    report, _ = RtcpPacket.parse(sender_report(99, "name", epoch_us=later_us, timestamp=0, packets=0, octets=0))
+    assert isinstance(report, RtcpSrPacket)
+    assert report.sender_info.ntp_timestamp == 7 << 32

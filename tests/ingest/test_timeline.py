@@ -1,6 +1,8 @@
 """Media time over hours, wraps and leaps, without a clock."""
 
-from rostra.ingest.timeline import MAX_BACK_MS, Timeline, Track
+import pytest
+
+from rostra.ingest.timeline import MAX_AHEAD_MS, MAX_BACK_MS, Timeline, Track
 
 A, V = Track.AUDIO, Track.VIDEO
 START = MAX_BACK_MS
@@ -49,6 +51,42 @@ def test_tags_of_before_the_leap_that_come_late_do_not_leap_back() -> None:
     assert line.media_ms(500_040, V, elapsed_ms=40) == after + 40
     assert line.media_ms(500_010, A, elapsed_ms=0) == after + 10
     assert line.jumps == 1
+
+
+@pytest.mark.parametrize("apart", [-9000, -5000, -3000, 3000, 5000, 9000, 3_600_000])
+def test_tracks_with_clocks_of_their_own_do_not_drive_each_other_on(apart: int) -> None:
+    """Some encoders count sound and picture from different beginnings."""
+    line = Timeline()
+    for step in range(0, 60_000, 40):
+        picture = line.media_ms(100_000 + step, V, elapsed_ms=20)
+        sound = line.media_ms((100_000 + step + apart) % 2**32, A, elapsed_ms=20)
+    # What was behind by less than a leap comes is so for good: nobody can tell.
+    assert abs(picture - sound) <= MAX_AHEAD_MS
+    assert 0 <= max(picture, sound) - START - 59_960 <= MAX_AHEAD_MS
+    assert line.jumps <= 1
+
+
+def test_tracks_with_clocks_of_their_own_leap_together() -> None:
+    line = Timeline()
+    for step in range(0, 1000, 40):
+        line.media_ms(step, V, elapsed_ms=20)
+        line.media_ms(50_000 + step, A, elapsed_ms=20)
+    picture = line.media_ms(900_000, V, elapsed_ms=40)
+    sound = line.media_ms(900_010, A, elapsed_ms=0)
+    assert sound - picture == 10
+    assert line.jumps == 2
+
+
+@pytest.mark.parametrize("leap", [9_975, 9_985, 10_020, 10_040, -105, -141, -2005])
+def test_a_leap_at_the_limit_leaves_tracks_in_step(leap: int) -> None:
+    line = Timeline()
+    for step in range(0, 3000, 40):
+        line.media_ms(step, V, elapsed_ms=20)
+        line.media_ms(step + 10, A, elapsed_ms=20)
+    for step in range(3000, 6000, 40):
+        picture = line.media_ms((step + leap) % 2**32, V, elapsed_ms=20)
+        sound = line.media_ms((step + 10 + leap) % 2**32, A, elapsed_ms=20)
+        assert sound - picture == 10
 
 
 def test_time_never_goes_back_within_a_track() -> None:

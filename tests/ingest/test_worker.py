@@ -1,15 +1,18 @@
 """The worker in its own process, with encoders that behave, that do not, and that are not."""
 
 import asyncio
+import errno
 import itertools
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiortc.rtp import RtpPacket
 
 from rostra.model.media import Codec, Kind
+from rostra.server import rtmp as module
 from tests.ingest.client import Client, chunks, fields, number, text
 from tests.ingest.conftest import TOKEN, Place, av_tags, descriptors, place
 from tests.ingest.test_packets import decoded, h264_back
@@ -57,6 +60,16 @@ async def test_who_may_not_publish_hears_why_and_is_closed(ingest: Place) -> Non
         assert await client.closed() == b""
     assert not ingest.rtmp.encoders
     assert not ingest.engine.transports()
+
+
+@pytest.mark.parametrize("character", ["\x01", "\U0001f511"])
+async def test_a_token_that_is_none_costs_its_own_connection(ingest: Place, character: str) -> None:
+    other = await ingest.publisher("other", videoOnly="1")
+    client = await ingest.client()
+    assert b"NetStream.Publish.BadName" in await client.publish("demo?token=" + character * 4000)
+    send(other)
+    await ingest.frames(await ingest.feed(), 5)
+    assert ingest.rtmp.starts == 1
 
 
 async def test_the_newest_encoder_of_a_source_takes_over(ingest: Place) -> None:
@@ -251,3 +264,37 @@ async def test_a_server_that_ends_takes_its_worker_along(tmp_path: Path) -> None
         worker = ingest.rtmp.worker
     assert worker is not None
     assert not Path(f"/proc/{worker}").exists()
+
+
+async def test_a_worker_that_does_not_end_with_its_channel_is_ended(
+    ingest: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_END_S", 0.05)
+    await ingest.publisher()
+    worker, line = ingest.rtmp.worker, ingest.rtmp._line
+    assert worker is not None
+    assert line is not None
+    os.kill(worker, signal.SIGSTOP)  # it hangs
+    line._channel.close()
+    await ingest.until(lambda: ingest.rtmp.starts == 2)
+    await ingest.publisher()
+    assert not Path(f"/proc/{worker}").exists()
+
+
+async def test_a_worker_that_cannot_be_started_is_tried_again(ingest: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await ingest.until(lambda: ingest.rtmp.starts == 1)
+    real, failures = asyncio.create_subprocess_exec, 0
+
+    async def start(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        nonlocal failures
+        failures += 1
+        if failures == 1:
+            raise OSError(errno.EAGAIN, "no process to be had")
+        return await real(*arguments, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    assert ingest.rtmp.worker is not None
+    os.kill(ingest.rtmp.worker, signal.SIGKILL)
+    await ingest.until(lambda: ingest.rtmp.starts == 2)
+    await ingest.publisher()
+    assert failures == 2

@@ -134,11 +134,25 @@ async def test_the_version_and_help_are_said() -> None:
         assert option in out
 
 
-@pytest.mark.parametrize(("is_free", "code"), [(True, 0), (False, 1)])
-async def test_the_doctor_finds_what_will_not_work(is_free: bool, code: int) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = 0 if is_free else taken.getsockname()[1]
-        found, out, err = await run("doctor", "--http", f"127.0.0.1:{port}", "--media", "127.0.0.1:0")
+@pytest.mark.parametrize(("taken", "code"), [(None, 0), ("--http", 1), ("--rtmp", 1)])
+async def test_the_doctor_finds_what_will_not_work(taken: str | None, code: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ports = dict.fromkeys(("--http", "--media", "--rtmp"), 0)
+        if taken is not None:
+            ports[taken] = other.getsockname()[1]
+        options = [word for option, port in ports.items() for word in (option, f"127.0.0.1:{port}")]
+        found, out, err = await run("doctor", *options)
     assert (found, err) == (code, "")
-    assert ("cannot be had" in out) is not is_free
+    assert out.count("cannot be had") == (taken is not None)
+    assert "RTMP port" in out
+    assert "RTMP address" in out
     assert "UDP segmentation offload" in out
+
+
+async def test_the_doctor_looks_at_no_port_of_encoders_that_are_not_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        options = ("--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--rtmp", f"127.0.0.1:{port}", "--no-rtmp")
+        found, out, _ = await run("doctor", *options)
+    assert found == 0
+    assert "RTMP" not in out

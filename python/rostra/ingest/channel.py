@@ -41,7 +41,13 @@ class Channel:
         return len(self._queue) > MAX_QUEUED // 4
 
     def send(self, message: bytes, descriptor: int | None = None) -> None:
-        """Send, now or when there is room. The descriptor is duplicated; a closed channel takes nothing."""
+        """Send, now or when there is room. The descriptor is duplicated; a closed channel takes nothing.
+
+        Raises:
+            ValueError: the message is longer than the other side takes, which would close the channel.
+        """
+        if len(message) > MAX_MESSAGE:
+            raise ValueError(f"a message of {len(message)} bytes")
         if not self._is_open:
             return
         if len(self._queue) >= MAX_QUEUED:

@@ -5,9 +5,9 @@ The file is long because an encoder's life is one sequence, and every step of it
 
 import asyncio
 import contextlib
+import os
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +24,8 @@ from rostra.protocol.ingest import Authorise, FromWorker, KeyFrames, Open, Opene
 from rostra.protocol.rtmp import BadTarget, Target, parse_target
 
 CHUNK: Final = 64 * 1024
+TURN: Final = 64
+"""Events that are dealt with before others have their turn. A read of an encoder has a few."""
 COMMANDS_S: Final = 10.0
 """From the connection to ``publish``: who is slower is no encoder, or a half-open connection."""
 IDLE_S: Final = 10.0
@@ -39,6 +41,10 @@ OTHER_TRACK_S: Final = 1.0
 """How long the first track waits for the other one's header, unless the metadata says that there is none."""
 MAX_HELD: Final = 512
 """Tags that wait meanwhile."""
+MAX_HELD_BYTES: Final = 16 << 20
+"""And their bytes: a second of 100 Mb/s has 12.5 million."""
+FEED_S: Final = 30.0
+"""From `publish` to the first feed: who sends nothing that can be shown holds a place for nothing."""
 KEY_FRAME_S: Final = 10.0
 """Without a key frame, viewers who come wait as long: the encoder's owner is told."""
 KEY_FRAMES_S: Final = 1.0
@@ -48,6 +54,9 @@ PROBLEM_S: Final = 60.0
 MAX_GOP: Final = 300
 """Pictures since the last key frame that are kept for a decoder that may be needed."""
 MAX_GOP_BYTES: Final = 16 << 20
+
+REJECTED: Final = "NetStream.Publish.Rejected"
+"""RTMP's word for what an encoder was let in for and cannot be taken: its owner is told why."""
 
 _T = TypeVar("_T")
 
@@ -107,6 +116,7 @@ class Encoder:
         self._gop: list[tuple[list[bytes], int]] = []
         self._gop_bytes = 0
         self._held: list[rtmp.Audio | rtmp.Video] = []
+        self._held_bytes = 0
         self._first_header_s: float | None = None
         self._expected: set[Track] | None = None
         self._last_tag_s = time.monotonic()
@@ -122,6 +132,8 @@ class Encoder:
         try:
             await self._serve()
         except Closed as closed:
+            if closed.status == REJECTED:
+                self.problem(closed.code, closed.text)
             await self._say_bye(closed)
             return closed.code
         except rtmp.RtmpError as error:
@@ -169,25 +181,30 @@ class Encoder:
             raise Closed(answer.code, answer.text, "NetStream.Publish.Unauthorized")
         self._session.accept()
         await self._flush()
+        began_s = time.monotonic()
         while True:
             async with asyncio.timeout(IDLE_S):
-                data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
+                data = await self._receive()
             if not data:
                 if self._end_text is not None:
                     raise Closed("feed_closed", self._end_text, "NetStream.Unpublish.Success")
                 return
             events = self._session.receive(data)
             await self._flush()
-            for event in events:
+            for place, event in enumerate(events, 1):
                 if isinstance(event, rtmp.Unpublish):
                     return
                 await self._media(event)
+                if place % TURN == 0:
+                    await asyncio.sleep(0)
+            if self._link is None and time.monotonic() - began_s >= FEED_S:
+                text = "Nothing to show has come: neither sound nor picture that the address asks for"
+                raise Closed("no_media", text, REJECTED)
 
     async def _commands(self) -> Target:
-        loop = asyncio.get_running_loop()
         connect: rtmp.Connect | None = None
         while True:
-            data = await loop.sock_recv(self._socket, CHUNK)
+            data = await self._receive()
             if not data:
                 raise ConnectionError
             events = self._session.receive(data)
@@ -202,8 +219,20 @@ class Encoder:
                         raise Closed("bad_target", str(error), "NetStream.Publish.BadName") from error
 
     async def _ask(self, question: Authorise | Open) -> tuple[Any, int | None]:
-        async with asyncio.timeout(ANSWER_S):
-            return await self._settings.control.ask(question)
+        answer = asyncio.ensure_future(self._settings.control.ask(question))
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await answer
+        except BaseException:
+            # It may have come in the very moment in which nobody wants it any more.
+            if answer.done() and not answer.cancelled() and (descriptor := answer.result()[1]) is not None:
+                os.close(descriptor)
+            raise
+
+    async def _receive(self) -> bytes:
+        """The next bytes. Others have their turn first: where bytes are always there, no read waits for them."""
+        await asyncio.sleep(0)
+        return await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
 
     async def _flush(self) -> None:
         output = self._session.output()
@@ -229,7 +258,7 @@ class Encoder:
             self._socket.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(LINGER_S):
                 # With bytes that nobody read, a close would be a reset, and the encoder would not read the reason.
-                while await asyncio.get_running_loop().sock_recv(self._socket, CHUNK):
+                while await self._receive():
                     pass
 
     # --- Media --------------------------------------------------------------------------------------------------
@@ -248,12 +277,11 @@ class Encoder:
                 case _:
                     assert_never(event)
         except flv.Unsupported as error:
-            self.problem("unsupported_codec", error.text)
-            raise Closed("unsupported_codec", error.text, "NetStream.Publish.Rejected") from error
+            raise Closed("unsupported_codec", error.text, REJECTED) from error
         except flv.FlvError as error:
-            raise Closed("broken_media", f"What comes is broken: {error}", "NetStream.Publish.Rejected") from error
+            raise Closed("broken_media", f"What comes is broken: {error}", REJECTED) from error
         except (BrokenSound, BrokenPicture) as error:
-            raise Closed("broken_media", str(error), "NetStream.Publish.Rejected") from error
+            raise Closed("broken_media", str(error), REJECTED) from error
         await self._open_when_known()
 
     def _data(self, event: rtmp.Data) -> None:
@@ -269,7 +297,8 @@ class Encoder:
             case "onTextData" if self._picture is not None:
                 value = next((one for one in event.values if one is not None), None)
                 if value is not None:
-                    self._picture.add_message(h264.text_sei(_now_ms(), value))
+                    with contextlib.suppress(ValueError):
+                        self._picture.add_message(h264.text_sei(_now_ms(), value))
             case _:
                 pass
 
@@ -315,8 +344,9 @@ class Encoder:
             self._first_header_s = time.monotonic()
 
     def _hold(self, event: rtmp.Audio | rtmp.Video) -> None:
-        if len(self._held) >= MAX_HELD:
-            raise Closed("broken_media", "Too much came before the headers", "NetStream.Publish.Rejected")
+        self._held_bytes += len(event.tag)
+        if len(self._held) >= MAX_HELD or self._held_bytes > MAX_HELD_BYTES:
+            raise Closed("broken_media", "Too much came before the headers", REJECTED)
         self._held.append(event)
 
     # --- The feed -----------------------------------------------------------------------------------------------
@@ -338,6 +368,7 @@ class Encoder:
         if self._sound is None and self._target.wants_audio:
             self.problem("no_audio", "No sound comes with the picture")
         held, self._held = self._held, []
+        self._held_bytes = 0
         self._last_key_s = self._last_tag_s = time.monotonic()
         for event in held:
             await self._media(event)
@@ -346,9 +377,9 @@ class Encoder:
         """A track came that the feed does not have."""
         if self._link is None:
             return
-        if self._next is not None:
-            self._next.close()
-        self._next = await self._opened()
+        former, self._next = self._next, await self._opened()
+        if former is not None:
+            former.close()  # not before: of the newest feed the server takes the end for its own doing
         if self._link.video is None:
             self._switch()
 
@@ -435,8 +466,7 @@ class Encoder:
                 coded += await self._work(lambda nals=nals, time_ms=time_ms: reencoder.feed(nals, time_ms))  # type: ignore[misc]
             return coded
         reencoder = self._reencoder
-        if self._link is not None and self._link.wants_key_frame():
-            reencoder.key_frame_wanted = True
+        self._hear_requests()
         return await self._work(lambda: reencoder.feed(picture.nals, picture.time_ms))
 
     async def _send_picture(self, track: PictureTrack, picture: Picture) -> None:
@@ -453,8 +483,13 @@ class Encoder:
                 picture.nals, is_key=picture.is_key, utc=utc, key_frames_only=target.sei_key_frames_only
             )
             picture = Picture(picture.time_ms, picture.is_key, picture.is_late, nals)
-        self._link.wants_key_frame()  # nobody can be asked; what is not read takes room
+        self._hear_requests()
         await self._link.send_video(track.payloads(picture), picture.time_ms)
+
+    def _hear_requests(self) -> None:
+        """An encoder cannot be asked for a key frame, ours can. What is not read takes room."""
+        if self._link is not None and self._link.wants_key_frame() and self._reencoder is not None:
+            self._reencoder.key_frame_wanted = True
 
     async def _send_audio(self, sound: Transcoder, data: bytes, timestamp: int) -> None:
         media_ms = self._media_ms(timestamp, Track.AUDIO)
@@ -472,20 +507,24 @@ class Encoder:
             Stuck: it does not come back.
             Closed: there is no thread for it.
         """
-        has_begun = threading.Event()
+        began_s: list[float] = []
 
         def work() -> _T:
-            has_begun.set()
+            began_s.append(time.monotonic())
             return call()
 
         running = asyncio.get_running_loop().run_in_executor(self._settings.pool, work)
-        done, _ = await asyncio.wait({running}, timeout=WORK_S)
-        if done:
-            return running.result()
-        if has_begun.is_set():
-            raise Stuck
-        running.cancel()
-        raise Closed("overloaded", "The server has too many encoders for its processors", "NetStream.Publish.Rejected")
+        left_s = WORK_S
+        while left_s > 0:
+            done, _ = await asyncio.wait({running}, timeout=left_s)
+            if done:
+                return running.result()
+            if not began_s:
+                running.cancel()
+                text = "The server has too many encoders for its processors"
+                raise Closed("overloaded", text, REJECTED)
+            left_s = began_s[0] + WORK_S - time.monotonic()  # it may have waited for a thread
+        raise Stuck
 
 
 _METADATA: Final = {Track.AUDIO: "audiocodecid", Track.VIDEO: "videocodecid"}

@@ -12,6 +12,9 @@ MAX_CONFIG: Final = 64
 MAX_NALS: Final = 512
 """NAL units of one picture. A 1080p picture in the smallest slices that encoders make has some seventy."""
 
+MAX_MODIFIERS: Final = 16
+"""ModEx packets of one tag. One is known."""
+
 
 class FlvError(ValueError):
     """The tag is broken. The text says how."""
@@ -108,9 +111,10 @@ def _enhanced_video(tag: bytes) -> VideoHeader | VideoFrame | None:
     is_key, kind = (tag[0] >> 4 & 0x07) == 1, tag[0] & 0x0F
     if (tag[0] >> 4 & 0x07) == 5:
         return None
-    at = 1
+    at, modifiers = 1, 0
     while kind == 7:  # ModEx: nanoseconds and the like, before the packet itself
-        if len(tag) < at + 2:
+        modifiers += 1
+        if len(tag) < at + 2 or modifiers > MAX_MODIFIERS:
             raise FlvError("a video tag is cut short")
         size = tag[at] + 1
         at += 1
@@ -224,8 +228,11 @@ def split_avc(data: bytes, length_size: int) -> list[bytes]:
         FlvError: a length goes past the end, or there are too many.
     """
     nals: list[bytes] = []
-    at = 0
+    at = count = 0
     while at < len(data):
+        count += 1
+        if count > MAX_NALS:
+            raise FlvError("an H264 picture has too many parts")
         size = int.from_bytes(data[at : at + length_size], "big")
         at += length_size
         nal = data[at : at + size]
@@ -234,6 +241,4 @@ def split_avc(data: bytes, length_size: int) -> list[bytes]:
         at += size
         if nal:
             nals.append(nal)
-        if len(nals) > MAX_NALS:
-            raise FlvError("an H264 picture has too many parts")
     return nals

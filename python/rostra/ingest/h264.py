@@ -77,8 +77,12 @@ def time_sei(epoch_ms: int) -> bytes:
 
 
 def text_sei(epoch_ms: int, value: Any) -> bytes:
-    """A SEI NAL unit with a JSON value and its time."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """A SEI NAL unit with a JSON value and its time.
+
+    Raises:
+        ValueError: JSON has no such value: AMF's numbers may be infinite or none.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     return unregistered_sei(UUID_SDK, _number(epoch_ms) + text)
 
 

@@ -86,6 +86,7 @@ _SEQUENCE_HEADER: Final = 1
 _TILE_LIST: Final = 8
 _PADDING: Final = 15
 MAX_OBUS: Final = 512
+"""OBUs of a temporal unit, those that are left out included."""
 
 
 class Av1Error(ValueError):
@@ -99,8 +100,11 @@ def obus(data: bytes) -> list[bytes]:
         Av1Error: a size goes past the end.
     """
     found: list[bytes] = []
-    at = 0
+    at = count = 0
     while at < len(data):
+        count += 1
+        if count > MAX_OBUS:
+            raise Av1Error("an AV1 picture has too many parts")
         header = data[at]
         start = at
         at += 2 if header & 0x04 else 1
@@ -115,8 +119,6 @@ def obus(data: bytes) -> list[bytes]:
         if header >> 3 & 0x0F not in (_TEMPORAL_DELIMITER, _TILE_LIST, _PADDING):
             extension = data[start + 1 : start + 2] if header & 0x04 else b""
             found.append(bytes([header & ~0x02]) + extension + body)
-        if len(found) > MAX_OBUS:
-            raise Av1Error("an AV1 picture has too many parts")
     return found
 
 

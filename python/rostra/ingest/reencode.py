@@ -68,11 +68,12 @@ class Reencoder:
     def _encode(self, frame: av.VideoFrame, time_ms: int) -> list[Coded]:
         if frame.width * frame.height > MAX_PIXELS:
             raise BrokenPicture(f"A picture of {frame.width} by {frame.height} is too large to be encoded again")
+        size = (max(2, frame.width & ~1), max(2, frame.height & ~1))  # colours are shared by four
         encoder = self._encoder
-        if encoder is None or (encoder.width, encoder.height) != (frame.width, frame.height):
-            encoder = self._encoder = _encoder(frame.width, frame.height)
-        if frame.format.name != "yuv420p":
-            frame = frame.reformat(format="yuv420p")
+        if encoder is None or (encoder.width, encoder.height) != size:
+            encoder = self._encoder = _encoder(*size)
+        if frame.format.name != "yuv420p" or (frame.width, frame.height) != size:
+            frame = frame.reformat(*size, format="yuv420p")
         frame.pts = time_ms
         frame.time_base = Fraction(1, 1000)
         is_due = time_ms - self._last_key_ms >= KEY_INTERVAL_MS
@@ -121,5 +122,8 @@ def _encoder(width: int, height: int) -> VideoCodecContext:
         "forced-idr": "1",
         "g": "600",
     }
-    encoder.open()
+    try:
+        encoder.open()
+    except av.FFmpegError as error:
+        raise BrokenPicture(f"A picture of {width} by {height} cannot be encoded again: {error}") from error
     return encoder

@@ -37,7 +37,7 @@ def audio_level(extension_id: int, level: int, *, voice: bool) -> bytes:
 def sender_report(ssrc: int, cname: str, *, epoch_us: int, timestamp: int, packets: int, octets: int) -> bytes:
     """A sender report and its SDES (RFC 3550 §6.4.1, §6.5)."""
     seconds, micros = divmod(epoch_us, 1_000_000)
-    ntp = (seconds + _NTP_EPOCH_S) << 32 | (micros << 32) // 1_000_000
+    ntp = (seconds + _NTP_EPOCH_S & 0xFFFFFFFF) << 32 | (micros << 32) // 1_000_000  # seconds wrap in 2036
     report = struct.pack(
         "!BBHIQIII", 0x80, 200, 6, ssrc, ntp, timestamp & 0xFFFFFFFF, packets & 0xFFFFFFFF, octets & 0xFFFFFFFF
     )

@@ -26,11 +26,9 @@ class Timeline:
     """Media time in milliseconds, not wrapping. It begins at ``MAX_BACK_MS``: the other track may begin earlier."""
 
     def __init__(self) -> None:
-        self._last_raw: int | None = None
-        """The newest timestamp, not wrapping: it counts on over 2**32."""
-        self._offset = 0
-        self._former: int | None = None
-        """The offset before the last leap: tags of the other track may still be on their way."""
+        self._offsets: Final[dict[Track, int]] = {}
+        """From timestamps to media time, modulo 2**32. After a leap of one track they differ until the other leaps too,
+        or for good, where an encoder counts its tracks from different beginnings."""
         self._latest = MAX_BACK_MS
         self._tracks: Final[dict[Track, int]] = {}
         self.jumps = 0
@@ -44,26 +42,25 @@ class Timeline:
             track: whose.
             elapsed_ms: since the tag before: how far a leap is taken to go.
         """
-        if self._last_raw is None:
-            self._last_raw = timestamp
-            self._offset = MAX_BACK_MS - timestamp
-        step = (timestamp - self._last_raw + (1 << 31)) % (1 << 32) - (1 << 31)
-        raw = self._last_raw + step
-        time = raw + self._offset
-        if not self._fits(time, track) and self._former is not None and self._fits(raw + self._former, track):
-            time = raw + self._former
-        elif not self._fits(time, track):
-            self.jumps += 1
-            self._former = self._offset
-            time = self._latest + max(1, min(elapsed_ms, MAX_BACK_MS))
-            self._offset = time - raw
-            self._last_raw = raw
+        if not self._offsets:
+            self._offsets[track] = self._latest - timestamp
+        possible = [(self._time(timestamp, offset), offset) for offset in self._offsets.values()]
+        fitting = [one for one in possible if self._fits(one[0], track)]
+        if fitting:
+            time, offset = min(fitting, key=lambda one: abs(one[0] - self._latest))
         else:
-            self._last_raw = raw
+            self.jumps += 1
+            time = self._latest + max(1, min(elapsed_ms, MAX_BACK_MS))
+            offset = time - timestamp
+        self._offsets[track] = offset
         time = max(time, self._tracks.get(track, 0))
         self._tracks[track] = time
         self._latest = max(self._latest, time)
         return time
+
+    def _time(self, timestamp: int, offset: int) -> int:
+        """Of all times that a timestamp may mean, the one next to now."""
+        return self._latest + (timestamp + offset - self._latest + (1 << 31)) % (1 << 32) - (1 << 31)
 
     def _fits(self, time: int, track: Track) -> bool:
         last = self._tracks.get(track)

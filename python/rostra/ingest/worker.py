@@ -89,6 +89,7 @@ class Worker:
             peer = str(address[0])
             if len(self._encoders) >= MAX_CONNECTIONS or self._addresses.get(peer, 0) >= MAX_FROM_ONE:
                 connection.close()
+                await asyncio.sleep(0)  # where the next one waits already, no accept does
                 continue
             connection.setblocking(False)
             number = next(self._numbers)

@@ -11,6 +11,8 @@ from rostra.model.ids import is_name
 APP: Final = "v2/pub"
 MAX_TEXT: Final = 4096
 """Characters of application, URL or key. A key with a token and all parameters has some three hundred."""
+MAX_TOKEN: Final = 256
+"""Characters of a token, which has 64. It goes on in one message to the server, whose size is limited."""
 _MAX_PARAMETERS: Final = 64
 _TRUE: Final = frozenset({"", "1", "true", "yes", "on"})
 _PRIORITIES: Final = range(-(2**31), 2**31)
@@ -117,9 +119,11 @@ def _token(parameters: dict[str, str]) -> str:
     token, short = parameters.get("token", ""), parameters.get("t", "")
     if token and short:
         raise BadTarget("token and t cannot be given together")
-    if not short:
-        return token
-    try:
-        return base64.b64decode(short + "=" * (-len(short) % 4), altchars=b"-_", validate=True).hex()
-    except (binascii.Error, ValueError):
-        raise BadTarget("t has to be the token in base64url") from None
+    if short:
+        try:
+            token = base64.b64decode(short + "=" * (-len(short) % 4), altchars=b"-_", validate=True).hex()
+        except (binascii.Error, ValueError):
+            raise BadTarget("t has to be the token in base64url") from None
+    if len(token) > MAX_TOKEN or not (token.isascii() and token.isprintable()):
+        raise BadTarget("The token is none: it has 64 hexadecimal digits")
+    return token

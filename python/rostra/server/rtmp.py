@@ -38,6 +38,7 @@ _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMP
 MAX_PROBLEMS: Final = 16
 """Kept of one encoder, the newest."""
 _LONGEST_MS: Final = 3_600_000
+_OVERLOADED: Final = ("overloaded", "The server has no room; try again")
 MAX_ENCODERS: Final = 1024
 """Of one worker, which takes fewer."""
 
@@ -84,12 +85,17 @@ class Rtmp:
         pause_s = _FIRST_PAUSE_S
         while True:
             began_s = time.monotonic()
-            code = await self._run_worker()
+            try:
+                code = await self._run_worker()
+            except OSError as error:  # neither a process nor a descriptor to be had: it passes, or the operator sees it
+                log.error("the RTMP worker cannot be started", reason=error.strerror)
+                code = None
             pause_s = _FIRST_PAUSE_S if time.monotonic() - began_s >= _STEADY_S else min(2 * pause_s, _LONGEST_PAUSE_S)
             log.error("the RTMP worker ended and is started again", code=code, pause_s=pause_s)
             await asyncio.sleep(pause_s)
 
-    async def _run_worker(self) -> int:
+    async def _run_worker(self) -> int | None:
+        """Until the worker or its channel ends; the process is gone afterwards."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         descriptors = (self._listener.fileno(), theirs.fileno())
         command = [sys.executable, "-m", "rostra.ingest", *map(str, descriptors)]
@@ -106,14 +112,15 @@ class Rtmp:
             theirs.close()
         self.worker = process.pid
         self.starts += 1
-        self._line = _Line(self._context, ours, process)
+        line = self._line = _Line(self._context, ours, process)
         try:
-            return await process.wait()
+            await line.closed.wait()
         finally:
-            self.worker = None
-            self._line.close()
+            line.close()
             self._line = None
             await _ended(process)
+            self.worker = None
+        return process.returncode
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
@@ -141,6 +148,8 @@ class _Line:
         self._context: Final = context
         self._process: Final = process
         self.encoders: Final[dict[int, Encoder]] = {}
+        self.closed: Final = asyncio.Event()
+        """The channel's end: the worker has ended, as its end of the channel has, or has to."""
         self._asking: Final[dict[int, asyncio.Task[None]]] = {}
         self._channel: Final = Channel(link, self._on_message, self._on_close)
 
@@ -183,7 +192,10 @@ class _Line:
                 self._asking[message.connection] = task
                 task.add_done_callback(lambda _: self._asking.pop(message.connection, None))
             case ingest.Open():
-                self._open(message)
+                try:
+                    self._open(message)
+                except OSError:  # no descriptor to be had; a feed that was opened ends with its socket
+                    self._send(ingest.Refused(message.connection, *_OVERLOADED))
             case ingest.Problem():
                 self._note(message)
             case ingest.KeyFrames():
@@ -210,7 +222,7 @@ class _Line:
         self._process.kill()
 
     def _on_close(self) -> None:
-        """The worker's end of the channel is closed: the process has ended or has to."""
+        self.closed.set()
 
     async def _authorise(self, message: ingest.Authorise) -> None:
         context = self._context
@@ -260,7 +272,7 @@ class _Line:
                 self._send(ingest.Refused(message.connection, error.code, error.message))
                 return
             except Overloaded:
-                self._send(ingest.Refused(message.connection, "overloaded", "The server has no room; try again"))
+                self._send(ingest.Refused(message.connection, *_OVERLOADED))
                 return
             encoder.transport = peer.transport = transport
             encoder.transports.add(transport)

@@ -12,6 +12,8 @@ pub const MAX_MESSAGE: usize = 8 << 20;
 pub const MAX_COMMAND: usize = 64 << 10;
 /// Bytes of all messages that are not whole yet.
 pub const MAX_PARTIAL: usize = MAX_MESSAGE + (1 << 20);
+/// And before media is let in, when it is a stranger's: a connection then costs no more than this, however many chunk streams it has.
+const MAX_STRANGE: usize = 4 * MAX_COMMAND;
 
 const DEFAULT_CHUNK_SIZE: usize = 128;
 const EXTENDED: u32 = 0xff_ffff;
@@ -84,6 +86,7 @@ pub struct ChunkReader {
     chunk_size: usize,
     partial: usize,
     max_media: usize,
+    max_partial: usize,
 }
 
 impl Default for ChunkReader {
@@ -103,12 +106,14 @@ impl ChunkReader {
             chunk_size: DEFAULT_CHUNK_SIZE,
             partial: 0,
             max_media: MAX_COMMAND,
+            max_partial: MAX_STRANGE,
         }
     }
 
     /// The peer may publish: its pictures may be as large as pictures are.
     pub fn let_media_in(&mut self) {
         self.max_media = MAX_MESSAGE;
+        self.max_partial = MAX_PARTIAL;
     }
 
     /// Bytes that are kept of messages that are not whole.
@@ -237,7 +242,7 @@ impl ChunkReader {
             return Ok(());
         };
         self.partial += taken.len();
-        if self.partial > MAX_PARTIAL {
+        if self.partial > self.max_partial {
             return Err(ChunkError::TooMuchPartial);
         }
         stream.partial.extend_from_slice(taken);
@@ -454,6 +459,23 @@ mod tests {
             read(&mut reader, &bytes).err()
         });
         assert_eq!(outcome, Some(ChunkError::TooMuchPartial));
+    }
+
+    #[test]
+    fn unfinished_messages_of_a_stranger_end_sooner() {
+        let mut reader = ChunkReader::new();
+        let mut size = full(2, 0, 1, 4);
+        size.extend((MAX_COMMAND as u32 / 2).to_be_bytes());
+        read(&mut reader, &size).unwrap();
+        let outcomes: Vec<_> = (3..12)
+            .map(|id| {
+                let mut bytes = full(id, 0, 20, MAX_COMMAND);
+                bytes.resize(bytes.len() + MAX_COMMAND / 2, 0);
+                read(&mut reader, &bytes)
+            })
+            .collect();
+        assert!(outcomes[..8].iter().all(Result::is_ok));
+        assert_eq!(outcomes[8], Err(ChunkError::TooMuchPartial));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::amf::{self, AmfError, Value};
 use crate::chunk::{ChunkError, ChunkReader, Message};
 
-/// Commands of one connection. An encoder sends six; some ask about bandwidth now and then.
+/// Commands of one connection before it may publish. An encoder sends six; later some ask about bandwidth now and then, for days.
 const MAX_COMMANDS: usize = 1024;
 /// Answers that wait to be taken.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -92,7 +92,8 @@ enum State {
     Commands,
     /// `publish` of this message stream awaits an answer.
     Asked(u32),
-    Publishing,
+    /// This message stream.
+    Publishing(u32),
     Refused,
 }
 
@@ -186,7 +187,7 @@ impl Session {
         let State::Asked(stream) = self.state else {
             return Ok(());
         };
-        self.state = State::Publishing;
+        self.state = State::Publishing(stream);
         self.reader.let_media_in();
         self.send(
             RtmpMessage::UserControl {
@@ -217,11 +218,24 @@ impl Session {
     /// # Errors
     /// The message could not be written.
     pub fn end(&mut self, code: &str, description: &str) -> Result<(), SessionError> {
-        if !matches!(self.state, State::Publishing) {
+        let State::Publishing(stream) = self.state else {
             return Ok(());
-        }
+        };
         self.state = State::Refused;
-        self.status(1, "error", code, description)
+        self.status(stream, "error", code, description)
+    }
+
+    fn is_publishing(&self) -> bool {
+        matches!(self.state, State::Publishing(_))
+    }
+
+    /// One more that was not asked for. What answers cost is capped by [`MAX_OUTPUT`] all the same.
+    fn count(&mut self) -> Result<(), SessionError> {
+        self.commands += usize::from(!self.is_publishing());
+        if self.commands > MAX_COMMANDS {
+            return Err(SessionError::Command("there were too many commands"));
+        }
+        Ok(())
     }
 
     fn message(&mut self, message: Message, events: &mut Vec<Event>) -> Result<(), SessionError> {
@@ -231,7 +245,7 @@ impl Session {
             timestamp,
             payload,
         } = message;
-        let is_publishing = matches!(self.state, State::Publishing);
+        let is_publishing = self.is_publishing();
         match kind {
             4 => return self.user_control(&payload),
             5 => {
@@ -283,10 +297,7 @@ impl Session {
     }
 
     fn command(&mut self, stream: u32, values: &[Value], events: &mut Vec<Event>) -> Result<(), SessionError> {
-        self.commands += 1;
-        if self.commands > MAX_COMMANDS {
-            return Err(SessionError::Command("there were too many commands"));
-        }
+        self.count()?;
         let name = values
             .first()
             .and_then(Value::text)
@@ -318,7 +329,7 @@ impl Session {
                 Ok(())
             }
             "deleteStream" | "closeStream" | "FCUnpublish" => {
-                if matches!(self.state, State::Publishing) {
+                if self.is_publishing() {
                     self.state = State::Refused;
                     events.push(Event::Unpublish);
                 }
@@ -390,10 +401,7 @@ impl Session {
             return Ok(());
         };
         let Some(time) = rest.first_chunk() else { return Ok(()) };
-        self.commands += 1;
-        if self.commands > MAX_COMMANDS {
-            return Err(SessionError::Command("there were too many pings"));
-        }
+        self.count()?;
         self.send(
             RtmpMessage::UserControl {
                 event_type: UserControlEventType::PingResponse,

@@ -256,3 +256,65 @@ fn an_aggregate_message_is_its_tags() {
         ]
     );
 }
+
+#[test]
+fn an_encoder_that_publishes_for_days_may_ask_for_days() {
+    let mut session = Session::new();
+    let mut encoder = Encoder::publishing(&mut session);
+    session.accept().unwrap();
+    for _ in 0..2 * MAX_COMMANDS {
+        let ping = RtmpMessage::UserControl {
+            event_type: UserControlEventType::PingRequest,
+            stream_id: None,
+            buffer_length: None,
+            timestamp: Some(RtmpTimestamp::new(7)),
+        };
+        let mut bytes = encoder.message(ping, 0, 0);
+        bytes.extend(encoder.command("_checkbw", Amf0Value::Null, vec![]));
+        assert_eq!(session.receive(&bytes).unwrap(), []);
+        let _ = session.take_output();
+    }
+}
+
+#[test]
+fn pings_before_publishing_end_at_the_cap() {
+    let mut session = Session::new();
+    let mut encoder = Encoder::connected(&mut session);
+    let taken = (0..=MAX_COMMANDS).take_while(|_| {
+        let ping = RtmpMessage::UserControl {
+            event_type: UserControlEventType::PingRequest,
+            stream_id: None,
+            buffer_length: None,
+            timestamp: Some(RtmpTimestamp::new(7)),
+        };
+        let _ = session.take_output();
+        session.receive(&encoder.message(ping, 0, 0)).is_ok()
+    });
+    assert_eq!(taken.count(), MAX_COMMANDS);
+}
+
+#[test]
+fn the_end_is_said_on_the_stream_that_was_published() {
+    let mut session = Session::new();
+    let mut encoder = Encoder::connected(&mut session);
+    session
+        .receive(&encoder.command("connect", object([]), vec![]))
+        .unwrap();
+    let publish = RtmpMessage::Amf0Command {
+        command_name: "publish".into(),
+        transaction_id: 1.0,
+        command_object: Amf0Value::Null,
+        additional_arguments: vec![Amf0Value::Utf8String("demo".into())],
+    };
+    session.receive(&encoder.message(publish, 5, 0)).unwrap();
+    session.accept().unwrap();
+    let _ = session.take_output();
+    session.end("NetStream.Unpublish.Success", "over").unwrap();
+    let mut messages = Vec::new();
+    let mut reader = ChunkReader::new();
+    let mut size = vec![2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0];
+    size.extend(OUR_CHUNK_SIZE.to_be_bytes());
+    reader.read(&size, &mut messages).unwrap();
+    reader.read(&session.take_output(), &mut messages).unwrap();
+    assert_eq!(messages.iter().map(|one| one.stream).collect::<Vec<_>>(), [5]);
+}
