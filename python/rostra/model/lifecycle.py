@@ -64,7 +64,7 @@ def _on_feed(stream: Stream, feed: Feed, event: TransportEvent) -> Decision:
             return publishing.resumed(stream, feed)
         case TrackStarted(track=track):
             return publishing.track_started(stream, feed, track)
-        case TransportClosed() | Rejected():  # all that a feed ever ordered is its transport
+        case TransportClosed() | Rejected():  # a feed orders its transport, and restarts of ICE that were checked before
             return _hung_up(publishing.ended(stream, feed), feed.transport)
         case SlotBound():
             return Decision(stream)
