@@ -198,4 +198,54 @@ export async function observe(watcher, mid, milliseconds, during = async () => {
   };
 }
 
+/**
+ * Listens to `sound` and looks at the picture of `mid`, made by something that flashes and beeps at the same instant. The same element plays
+ * both, so that the browser keeps them in step as it does for people.
+ *
+ * `distances()`: from each flash to the nearest beep within half a second, in ms. `forget()`: those so far. `end()`: look no longer.
+ */
+export async function flashesAndBeeps(watcher, mid, sound) {
+  const video = watcher.video(mid);
+  video.srcObject = new MediaStream([video.srcObject.getVideoTracks()[0], sound]);
+  await video.play();
+  const analyser = audio.createAnalyser();
+  analyser.fftSize = 256;
+  const ear = audio.createMediaStreamSource(new MediaStream([sound]));
+  ear.connect(analyser);
+  await audio.resume();
+  const wave = new Float32Array(256);
+  const context = new OffscreenCanvas(2, 2).getContext("2d", { willReadFrequently: true });
+  const flashes = [];
+  const beeps = [];
+  let lit = false;
+  let loud = false;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    context.drawImage(video, 0, 0, 2, 2);
+    const [r, g, b] = context.getImageData(0, 0, 1, 1).data;
+    const white = Math.min(r, g, b) > 180;
+    if (white && !lit) flashes.push(now);
+    lit = white;
+    analyser.getFloatTimeDomainData(wave);
+    const beep = wave.some((sample) => Math.abs(sample) > 0.1);
+    if (beep && !loud) beeps.push(now);
+    loud = beep;
+  }, 5);
+  return {
+    distances: () =>
+      flashes.flatMap((at) => {
+        const near = beeps.map((beep) => beep - at).filter((distance) => Math.abs(distance) < 500);
+        return near.length ? [near.reduce((a, b) => (Math.abs(a) < Math.abs(b) ? a : b))] : [];
+      }),
+    forget() {
+      flashes.length = 0;
+      beeps.length = 0;
+    },
+    end() {
+      clearInterval(timer);
+      ear.disconnect();
+    },
+  };
+}
+
 export { audio, Director, Publish, View };

@@ -128,8 +128,10 @@ async def test_without_a_clipboard_a_selection_is_copied(site: Site, server: Ser
       : undefined })""",
         has_api,
     )
-    await card.get_by_role("button", name="Copy: Server", exact=True).click()
+    button = card.get_by_role("button", name="Copy: Server", exact=True)
+    await button.click()
     await expect(card.get_by_role("status")).to_have_text("Copied: Server")
+    await expect(button).to_be_focused()
     await page.evaluate("delete navigator.clipboard")
     assert await page.evaluate("navigator.clipboard.readText()") == f"{server.http}/api/whip/demo"
 

@@ -12,7 +12,7 @@ from .test_switching import SET_UP
 async def test_sound_stays_with_the_picture_over_ten_switches(page: Page) -> None:
     """Flash and beep are made at the same instant; their distance is measured in the received media."""
     offsets = await page.evaluate("""async () => {
-      const { publish, Watcher, until, audio } = t;
+      const { publish, Watcher, until } = t;
       const picture = (colour) => ({ colour, sound: true, flash: true, fps: 30 });
       await publish(settings, { stream: "sync", picture: picture("red") });
       await publish(settings, { stream: "sync", sourceId: "cam1", picture: picture("blue") });
@@ -22,40 +22,10 @@ async def test_sound_stays_with_the_picture_over_ten_switches(page: Page) -> Non
       await until(() => w.connect().then(() => true, () => w.view.stop() && false), "the stream to be live");
       await t.untilColour(w, 0, "red");
       await until(() => sounds.length > 0, "sound");
-      // The same element plays both, so that the browser keeps them in step as it does for people.
-      const video = w.video(0);
-      video.srcObject = new MediaStream([video.srcObject.getVideoTracks()[0], sounds[0]]);
-      await video.play();
-      const analyser = audio.createAnalyser();
-      analyser.fftSize = 256;
-      audio.createMediaStreamSource(new MediaStream([sounds[0]])).connect(analyser);
-      await audio.resume();
-      const wave = new Float32Array(256);
-      const canvas = new OffscreenCanvas(2, 2);
-      const context = canvas.getContext("2d", { willReadFrequently: true });
-      const flashes = [];
-      const beeps = [];
-      let lit = false;
-      let loud = false;
-      const timer = setInterval(() => {
-        const now = performance.now();
-        context.drawImage(video, 0, 0, 2, 2);
-        const [r, g, b] = context.getImageData(0, 0, 1, 1).data;
-        const white = Math.min(r, g, b) > 180;
-        if (white && !lit) flashes.push(now);
-        lit = white;
-        analyser.getFloatTimeDomainData(wave);
-        const beep = wave.some((sample) => Math.abs(sample) > 0.1);
-        if (beep && !loud) beeps.push(now);
-        loud = beep;
-      }, 5);
-      const distances = () => flashes.flatMap((at) => {
-        const near = beeps.map((beep) => beep - at).filter((d) => Math.abs(d) < 500);
-        return near.length ? [near.reduce((a, b) => (Math.abs(a) < Math.abs(b) ? a : b))] : [];
-      });
+      const both = await t.flashesAndBeeps(w, 0, sounds[0]);
       const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
       await wait(6000);
-      const before = distances();
+      const before = both.distances();
       for (let n = 0; n < 10; n += 1) {
         const source = n % 2 ? null : "cam1";
         await w.view.project(source, [{ media: "video", mediaId: "0" }, { media: "audio", mediaId: "1" }]);
@@ -63,11 +33,10 @@ async def test_sound_stays_with_the_picture_over_ten_switches(page: Page) -> Non
         await wait(300);
       }
       await wait(3000);
-      flashes.length = 0;
-      beeps.length = 0;
+      both.forget();
       await wait(8000);
-      clearInterval(timer);
-      return { before, after: distances() };
+      both.end();
+      return { before, after: both.distances() };
     }""")
     print("beep after flash, ms:", {name: [round(one) for one in values] for name, values in offsets.items()})
     assert len(offsets["after"]) >= 5

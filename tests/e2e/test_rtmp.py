@@ -85,41 +85,14 @@ async def test_sound_and_picture_of_ffmpeg_stay_together(page: Page, server: Ser
         await watch(page, "rtmp-sync")
         result = await page.evaluate(
             """async ([seconds]) => {
-          const { audio } = t;
           await t.untilColour(w, 0, "red");
-          const video = w.video(0);
-          video.srcObject = new MediaStream([video.srcObject.getVideoTracks()[0], sound]);
-          await video.play();
-          const analyser = audio.createAnalyser();
-          analyser.fftSize = 256;
-          audio.createMediaStreamSource(new MediaStream([sound])).connect(analyser);
-          await audio.resume();
-          const wave = new Float32Array(256);
-          const context = new OffscreenCanvas(2, 2).getContext("2d", { willReadFrequently: true });
-          const flashes = [], beeps = [];
-          let lit = false, loud = false;
+          const both = await t.flashesAndBeeps(w, 0, sound);
           const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-          const timer = setInterval(() => {
-            const now = performance.now();
-            context.drawImage(video, 0, 0, 2, 2);
-            const [r, g, b] = context.getImageData(0, 0, 1, 1).data;
-            const white = Math.min(r, g, b) > 180;
-            if (white && !lit) flashes.push(now);
-            lit = white;
-            analyser.getFloatTimeDomainData(wave);
-            const beep = wave.some((sample) => Math.abs(sample) > 0.1);
-            if (beep && !loud) beeps.push(now);
-            loud = beep;
-          }, 5);
           await wait(8000);  // the browser brings them together first
-          flashes.length = beeps.length = 0;
+          both.forget();
           await wait(seconds * 1000);
-          clearInterval(timer);
-          const distances = flashes.flatMap((at) => {
-            const near = beeps.map((beep) => beep - at).filter((d) => Math.abs(d) < 500);
-            return near.length ? [near.reduce((a, b) => (Math.abs(a) < Math.abs(b) ? a : b))] : [];
-          });
-          return { distances, codec: (await w.stats(0)).codec, frames: (await w.stats(0)).framesDecoded };
+          both.end();
+          return { distances: both.distances(), codec: (await w.stats(0)).codec, frames: (await w.stats(0)).framesDecoded };
         }""",
             [SECONDS],
         )

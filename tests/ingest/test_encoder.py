@@ -5,6 +5,8 @@ import math
 import os
 import socket
 import threading
+import time
+import types
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -316,18 +318,20 @@ async def test_the_metadata_says_that_no_other_track_will_come(life: Life, monke
 async def test_a_codec_that_had_to_wait_for_a_thread_has_all_its_time(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The codec's own clock stands still, as if it had begun just before the first deadline each time."""
     monkeypatch.setattr(module, "WORK_S", 1.0)
-    loop = asyncio.get_running_loop()
-    others, own = threading.Event(), threading.Event()
+    looked, done = 0, threading.Event()
 
-    def work() -> str:
-        loop.call_soon_threadsafe(loop.call_later, 0.6, own.set)
-        own.wait(TIMEOUT_S)
-        return "done"
+    def monotonic() -> float:
+        nonlocal looked
+        looked += 1
+        if looked == 2:  # once when it began, once after the first deadline
+            done.set()
+        return 1000.0
 
-    life.encoder._settings.pool.submit(others.wait, TIMEOUT_S)
-    loop.call_later(0.6, others.set)
-    assert await life.encoder._work(work) == "done"
+    monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=monotonic, time_ns=time.time_ns))
+    assert await life.encoder._work(lambda: done.wait(TIMEOUT_S))
+    assert looked >= 2
 
 
 async def test_a_codec_that_does_not_come_back_is_told_from_one_that_had_no_thread(

@@ -34,6 +34,7 @@ def stalled(report: TransportReport, **of: bool) -> tuple[Step, str] | None:
     if stall is None:
         return None
     assert stall.text[-1] in ".?"
+    assert "browser" not in stall.text  # encoders and players of all kinds are told, too
     return stall.step, stall.reason
 
 
@@ -62,7 +63,7 @@ def test_the_connection_comes_first(publishes: bool) -> None:
     assert stalled(nothing, publishes=publishes) == (Step.ICE, "no_ice_check")
     stall = diagnose(nothing, whose(publishes=publishes), "192.0.2.1:8081").stalled
     assert stall is not None
-    assert stall.text == "No ICE check arrived: can the browser reach UDP 192.0.2.1:8081?"
+    assert stall.text == "No ICE check arrived: can the client reach UDP 192.0.2.1:8081?"
     assert stall.for_us == 7_000_000
     assert stalled(replace(nothing, ice_us=5), publishes=publishes) == (Step.DTLS, "no_handshake")
 

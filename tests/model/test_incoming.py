@@ -52,6 +52,15 @@ def test_sound_that_was_announced_and_does_not_come_is_a_hint_after_three_second
     assert codes(silent) == ["no_audio"]
 
 
+def test_a_picture_that_was_announced_and_does_not_come_is_a_hint_after_three_seconds() -> None:
+    dark = replace(FEED, tracks=(SOUND, replace(PICTURE, started=False)))
+    report = replace(FINE, first_key_frame_us=None)
+    assert codes(dark, replace(report, age_us=2_999_999)) == []
+    assert codes(dark, report) == ["no_video"]
+    (found,) = incoming(stream(dark), {}, {dark.transport: report}, now_s=0.0, address="x")
+    assert [one.is_hint for one in found.troubles] == [True]
+
+
 def test_a_feed_that_never_came_up_says_at_which_step_it_hangs() -> None:
     tracks = tuple(replace(track, started=False) for track in (SOUND, PICTURE))
     waiting = replace(FEED, tracks=tracks, connected=False)
@@ -64,6 +73,7 @@ def test_a_feed_that_never_came_up_says_at_which_step_it_hangs() -> None:
 
 def test_a_feed_from_which_nothing_arrives_is_stalled() -> None:
     assert codes(replace(FEED, stalled=True)) == ["stalled"]
+    assert codes(replace(FEED, stalled=True), replace(FINE, first_key_frame_us=None)) == ["stalled"]
 
 
 def test_what_somebody_said_of_a_feed_is_shown_until_it_is_not_said_again() -> None:

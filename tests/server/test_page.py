@@ -1,11 +1,13 @@
 """The page, its settings, health and metrics."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rostra import __version__
+from rostra.config import Address, RtmpConfig
 from rostra.model.media import MediaStats
 from tests.server.harness import Server, configured, running
 
@@ -100,4 +102,22 @@ async def test_metrics_add_up(server: Server) -> None:
 
 
 async def test_the_page_of_everybody_learns_whether_rtmp_encoders_may_come(server: Server) -> None:
-    assert (await server.client.get("/api/doors")).json() == {"rtmpPort": None}
+    assert (await server.client.get("/api/doors")).json() == {"rtmpPort": None, "rtmpIsLocal": False}
+
+
+@pytest.mark.parametrize(("host", "is_local"), [("127.0.0.1", True), ("0.0.0.0", False)])
+async def test_the_page_learns_whether_rtmp_encoders_of_other_machines_reach_us(
+    tmp_path: Path, host: str, is_local: bool
+) -> None:
+    config = replace(configured(), rtmp=RtmpConfig(Address(host, 0)))
+    async with running(tmp_path, config) as server:
+        told = (await server.client.get("/api/doors")).json()
+        assert told["rtmpPort"] > 0
+        assert told["rtmpIsLocal"] is is_local
+
+
+async def test_pages_of_other_origins_may_load_the_client_library_and_no_tokens(server: Server) -> None:
+    allowed = "access-control-allow-origin"
+    assert (await server.client.get("/sdk/rostra.js")).headers[allowed] == "*"
+    for path in ("/", SETTINGS, "/api/doors", "/api/debug/streams/a/demo"):
+        assert allowed not in (await server.client.get(path)).headers

@@ -132,6 +132,7 @@ export class RostraApp extends LitElement {
           ${field('accountId', 'Account', 'text')}
           ${field('publishToken', 'Publish token', 'password')}
           ${field('subscribeToken', 'Subscribe token, if needed', 'password')}
+          ${field('apiSecret', 'API secret, to see what comes in', 'password')}
         </div>
       </section>
     `;

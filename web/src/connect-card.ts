@@ -1,7 +1,7 @@
 import { css, html, LitElement, nothing } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { MASK, tokenOf, type Way, type What, waysOf } from './encoders.js';
-import { NO_SETTINGS, type Settings } from './settings.js';
+import { type Doors, NO_DOORS, NO_SETTINGS, type Settings } from './settings.js';
 import { shared } from './styles.js';
 
 const SAID_MS = 2000;
@@ -95,8 +95,7 @@ export class ConnectCard extends LitElement {
   @property() stream = '';
   /** Empty is the main source. */
   @property() source = '';
-  /** `undefined`: no RTMP. */
-  @property({ type: Number }) rtmpPort: number | undefined;
+  @property({ attribute: false }) doors: Doors = NO_DOORS;
   @state() private chosen = '';
   @state() private shown = false;
   @state() private copied: { name: string; worked: boolean } | undefined;
@@ -109,7 +108,7 @@ export class ConnectCard extends LitElement {
 
   override render() {
     const what = this.#what();
-    const ways = waysOf({ origin: location.origin, rtmpPort: this.rtmpPort }, what);
+    const ways = waysOf({ origin: location.origin, ...this.doors }, what);
     const way = ways.find(({ id }) => id === this.chosen) ?? ways[0];
     if (!way) return nothing;
     const token = tokenOf(way, what);
@@ -119,7 +118,6 @@ export class ConnectCard extends LitElement {
         <div class="head">
           <h2>Connect an encoder</h2>
           <button
-            aria-pressed=${this.shown}
             @click=${() => {
               this.shown = !this.shown;
             }}
@@ -136,9 +134,7 @@ export class ConnectCard extends LitElement {
               aria-controls="way"
               aria-selected=${id === way.id}
               tabindex=${id === way.id ? 0 : -1}
-              @click=${() => {
-                this.chosen = id;
-              }}
+              @click=${() => this.#choose(id)}
             >
               ${name}
             </button>`,
@@ -158,7 +154,7 @@ export class ConnectCard extends LitElement {
             ${way.command ? this.#command(way.command, visible, token) : nothing}
           </dl>
           <p class="quiet">${way.advice}</p>
-          ${this.#isSecret(way) ? nothing : html`<p class="quiet">${this.#whereTokensAre()}</p>`}
+          ${this.#placeholders(way).map((text) => html`<p class="quiet">${text}</p>`)}
         </div>
         <span class="quiet" role="status">${this.#outcome()}</span>
       </section>
@@ -188,8 +184,16 @@ export class ConnectCard extends LitElement {
     return way.id === 'whep' || this.settings.publishToken !== '';
   }
 
-  #whereTokensAre(): string {
-    return 'YOUR_TOKEN stands for a publish token of your account: enter it above, or ask whoever runs this server for one.';
+  /** What stands for something that the page does not know. */
+  #placeholders(way: Way): string[] {
+    const { accountId, publishToken } = this.settings;
+    const whose = 'enter it above, or ask whoever runs this server.';
+    if (way.id !== 'whep') {
+      return publishToken
+        ? []
+        : [`YOUR_TOKEN stands for a publish token of your account: ${whose}`];
+    }
+    return accountId ? [] : [`YOUR_ACCOUNT stands for the name of your account: ${whose}`];
   }
 
   #outcome(): string {
@@ -205,13 +209,18 @@ export class ConnectCard extends LitElement {
     return { accountId, stream, source, publishToken, subscribeToken };
   }
 
+  #choose(id: string): void {
+    this.chosen = id;
+    this.copied = undefined;
+  }
+
   #moved(event: KeyboardEvent, ways: readonly Way[], way: Way): void {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step === undefined) return;
     event.preventDefault();
     const next = ways[(ways.indexOf(way) + step + ways.length) % ways.length];
     if (!next) return;
-    this.chosen = next.id;
+    this.#choose(next.id);
     void this.updateComplete.then(() => {
       (this.renderRoot.querySelector(`#tab-${next.id}`) as HTMLElement | null)?.focus();
     });
@@ -224,6 +233,12 @@ export class ConnectCard extends LitElement {
       this.copied = undefined;
     }, SAID_MS);
   }
+}
+
+function focused(): HTMLElement | null {
+  let element = document.activeElement;
+  while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+  return element as HTMLElement | null;
 }
 
 /** Whether the text is in the clipboard. Pages by http have no clipboard API, and use a selection. */
@@ -239,7 +254,7 @@ async function copied(text: string): Promise<boolean> {
   field.value = text;
   field.style.position = 'fixed';
   field.style.opacity = '0';
-  const before = document.activeElement as HTMLElement | null;
+  const before = focused();
   document.body.append(field);
   field.select();
   const worked = document.execCommand('copy');

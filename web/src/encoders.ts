@@ -3,8 +3,10 @@
 export interface Where {
   /** Of the page: `http://host:8080`. */
   readonly origin: string;
-  /** `undefined` when the server takes no RTMP. */
-  readonly rtmpPort: number | undefined;
+  /** `null` when the server takes no RTMP. */
+  readonly rtmpPort: number | null;
+  /** Encoders on the server's own machine alone reach RTMP. */
+  readonly rtmpIsLocal: boolean;
 }
 
 export interface What {
@@ -69,6 +71,8 @@ const lines = (...parts: readonly string[]): string => parts.join(' \\\n  ');
 
 const H264 = 'H264 without B-frames, a key frame every 2 seconds, 2500 kb/s for 720p30.';
 
+const SHELL = 'The command is for the shells of Linux, macOS and WSL.';
+
 /** All ways in, and one out, that this server has. */
 export function waysOf(where: Where, what: What): Way[] {
   const source = query(['sourceId', what.source]);
@@ -97,7 +101,7 @@ export function waysOf(where: Where, what: What): Way[] {
       id: 'obs-rtmp',
       name: 'OBS, RTMP',
       fields: rtmp.fields,
-      advice: `Settings → Stream → Service: Custom. Keyframe interval 2 s, profile baseline or B-frames 0, tune zerolatency, sound AAC at 48 kHz. ${H264}`,
+      advice: `Settings → Stream → Service: Custom. Keyframe interval 2 s, profile baseline or B-frames 0, tune zerolatency, sound AAC at 48 kHz. ${H264}${rtmp.reach}`,
     },
     rtmp && {
       id: 'ffmpeg-rtmp',
@@ -113,7 +117,7 @@ export function waysOf(where: Where, what: What): Way[] {
             `-f flv ${rtmp.quoted(token)}`,
           ),
       },
-      advice: `Any ffmpeg. ${H264} Sound as AAC: -bf 0 and -g 60 are what matters.`,
+      advice: `Any ffmpeg. ${H264} Sound as AAC. -bf 0 and -g 60 are what matters. ${SHELL}${rtmp.reach}`,
     },
     {
       id: 'ffmpeg-whip',
@@ -129,7 +133,7 @@ export function waysOf(where: Where, what: What): Way[] {
             `-f whip -authorization ${secretIn(token)} ${shellQuoted(whip)}`,
           ),
       },
-      advice: `FFmpeg 8 or newer, built with its WHIP muxer. ${H264} Sound as Opus, 48 kHz, stereo.`,
+      advice: `FFmpeg 8 or newer, built with its WHIP muxer. ${H264} Sound as Opus, 48 kHz, stereo. ${SHELL}`,
     },
     {
       id: 'gstreamer',
@@ -147,7 +151,7 @@ export function waysOf(where: Where, what: What): Way[] {
       },
       advice:
         'whipclientsink is in gst-plugins-rs. Without it, webrtcbin makes the offer and the program posts it to the same address. ' +
-        'x264enc wants bframes=0 key-int-max=60 tune=zerolatency.',
+        `x264enc wants bframes=0 key-int-max=60 tune=zerolatency. ${SHELL}`,
     },
     {
       id: 'browser',
@@ -157,7 +161,9 @@ export function waysOf(where: Where, what: What): Way[] {
         label: 'Script of a page, with our SDK',
         text: (token) => browserScript(where, what, token),
       },
-      advice: 'Opus sound; VP8, H264, VP9 or AV1. Browsers send key frames when they are asked.',
+      advice:
+        'Opus sound; VP8, H264, VP9 or AV1. Browsers send key frames when they are asked, and give their camera to https and localhost pages only. ' +
+        'Whoever opens such a page can read the token in it: it is for pages of your own.',
     },
     {
       id: 'whip',
@@ -174,20 +180,20 @@ export function waysOf(where: Where, what: What): Way[] {
       name: 'Other RTMP',
       fields: rtmp.fields,
       command: { label: 'Server and key in one', text: rtmp.url },
-      advice: `Hardware and software encoders. ${H264} Sound as AAC at 44.1 or 48 kHz.`,
+      advice: `Hardware and software encoders. ${H264} Sound as AAC at 44.1 or 48 kHz.${rtmp.reach}`,
     },
     {
       id: 'whep',
       name: 'Viewers, WHEP',
       fields: (token) => [
         { name: 'Address', value: whep },
-        { name: 'Bearer token, where viewers need one', value: token || 'none' },
+        ...(token === '' ? [] : [{ name: 'Bearer token', value: token }]),
       ],
       command: {
         label: 'The request that a player makes',
         text: (token) => offer(whep, token),
       },
-      advice: 'For players that speak WHEP. H264 and Opus reach all of them.',
+      advice: `For players that speak WHEP. H264 and Opus reach all of them.${what.subscribeToken === '' ? ' Streams that are not public want a subscribe token as bearer.' : ''}`,
     },
   ];
   return ways.filter((way) => way !== undefined);
@@ -199,8 +205,8 @@ export function tokenOf(way: Way, what: What): string {
   return what.publishToken || PLACE_OF_TOKEN;
 }
 
-function rtmpOf({ origin, rtmpPort }: Where, { stream, source }: What) {
-  if (rtmpPort === undefined) return undefined;
+function rtmpOf({ origin, rtmpPort, rtmpIsLocal }: Where, { stream, source }: What) {
+  if (rtmpPort === null) return undefined;
   const host = new URL(origin).hostname;
   const server = `rtmp://${host}${rtmpPort === 1935 ? '' : `:${rtmpPort}`}/v2/pub`;
   // The token is last: what follows the name of a file with an ending that they know, some encoders rename.
@@ -215,8 +221,15 @@ function rtmpOf({ origin, rtmpPort }: Where, { stream, source }: What) {
     { name: 'Server', value: server },
     { name: 'Stream key', value: key(token) },
   ];
-  return { key, url, quoted, fields };
+  const reach =
+    rtmpIsLocal && !isLoopback(host)
+      ? ` This server takes RTMP from its own machine alone; rostra dev --rtmp 0.0.0.0:${rtmpPort} lets other machines in.`
+      : '';
+  return { key, url, quoted, fields, reach };
 }
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '[::1]' || /^127(\.\d+){3}$/.test(host);
 
 const secretInHeader = (token: string): string =>
   token === MASK

@@ -1,6 +1,7 @@
 import { css, html, LitElement, nothing } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
+import { Asking } from './asking.js';
 import {
   doorInWords,
   type Feed,
@@ -54,9 +55,10 @@ export class IncomingList extends LitElement {
 
   @property({ attribute: false }) settings: Settings = NO_SETTINGS;
   @property() stream = '';
-  @state() private incoming: Incoming | undefined;
+  /** `undefined`: it was not answered yet; `null`: the server does not tell. */
+  @state() private incoming: Incoming | null | undefined;
   #poll: ReturnType<typeof setInterval> | undefined;
-  #asked = 0;
+  readonly #asking = new Asking<Incoming | undefined>();
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -66,27 +68,37 @@ export class IncomingList extends LitElement {
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     clearInterval(this.#poll);
-    this.#asked++;
+    this.#asking.change();
   }
 
   override willUpdate(changed: Map<string, unknown>): void {
     if (!changed.has('stream') && !changed.has('settings')) return;
     this.incoming = undefined;
-    this.#asked++;
+    this.#asking.change();
     void this.#ask();
   }
 
   override render() {
-    const { incoming } = this;
-    if (!incoming) return nothing;
-    const { feeds, turned_away: away } = incoming;
+    if (!this.settings.apiSecret || this.stream === '') return nothing;
     return html`
       <section class="card" aria-label="What comes in">
         <h2>What comes in to ${this.stream}</h2>
-        ${
-          feeds.length === 0 && away.length === 0
-            ? html`<p class="quiet">Nothing yet.</p>`
-            : html`<ul>
+        ${this.#list()}
+      </section>
+    `;
+  }
+
+  #list() {
+    const { incoming } = this;
+    if (incoming === undefined) return html`<p class="quiet">Asking the server…</p>`;
+    if (incoming === null) {
+      return html`<p class="quiet">The server does not tell: does it run, and are the account and its API secret right?</p>`;
+    }
+    const { feeds, turned_away: away } = incoming;
+    return html`${
+      feeds.length === 0 && away.length === 0
+        ? html`<p class="quiet">Nothing yet.</p>`
+        : html`<ul>
               ${repeat(
                 feeds,
                 ({ transport }) => transport,
@@ -100,9 +112,7 @@ export class IncomingList extends LitElement {
                 </li>`,
               )}
             </ul>`
-        }
-      </section>
-    `;
+    }`;
   }
 
   #feed(feed: Feed) {
@@ -121,11 +131,15 @@ export class IncomingList extends LitElement {
   }
 
   async #ask(): Promise<void> {
-    const { stream, settings } = this;
+    const { stream } = this;
+    const { accountId, apiSecret } = this.settings;
     // Nobody looks: the other view is open, or another tab.
-    if (!settings.apiSecret || stream === '' || !this.checkVisibility() || document.hidden) return;
-    const turn = ++this.#asked;
-    const incoming = await loadIncoming(settings.accountId, stream, settings.apiSecret);
-    if (turn === this.#asked) this.incoming = incoming;
+    if (!apiSecret || stream === '' || !this.checkVisibility() || document.hidden) return;
+    await this.#asking.ask(
+      () => loadIncoming(accountId, stream, apiSecret),
+      (incoming) => {
+        this.incoming = incoming ?? null;
+      },
+    );
   }
 }

@@ -1,5 +1,7 @@
 /** What comes in to a stream, as the server tells its owner (docs/protocol/debug.md). */
 
+import { DEADLINE_MS } from './asking.js';
+
 export interface Problem {
   readonly code: string;
   readonly text: string;
@@ -49,9 +51,10 @@ export async function loadIncoming(
   secret: string,
 ): Promise<Incoming | undefined> {
   const path = `/api/debug/streams/${encodeURIComponent(accountId)}/${encodeURIComponent(stream)}`;
-  const response = await fetch(path, { headers: { Authorization: `Bearer ${secret}` } }).catch(
-    () => undefined,
-  );
+  const response = await fetch(path, {
+    headers: { Authorization: `Bearer ${secret}` },
+    signal: AbortSignal.timeout(DEADLINE_MS),
+  }).catch(() => undefined);
   if (!response?.ok) return undefined;
   return (await response.json().catch(() => undefined)) as Incoming | undefined;
 }

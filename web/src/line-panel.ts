@@ -1,5 +1,6 @@
 import { css, html, LitElement, nothing } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
+import { Asking } from './asking.js';
 import { type LineReport, loadReport, type Step, stepInWords } from './line-report.js';
 import { type Sample, withSample } from './samples.js';
 import { shared } from './styles.js';
@@ -72,7 +73,7 @@ export class LinePanel extends LitElement {
   @state() private samples: Sample[] = [];
   @state() private trouble = '';
   #poll: ReturnType<typeof setInterval> | undefined;
-  #asked = 0;
+  readonly #asking = new Asking<LineReport | undefined>();
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
@@ -138,15 +139,18 @@ export class LinePanel extends LitElement {
 
   #stop(): void {
     clearInterval(this.#poll);
-    this.#asked++;
+    this.#asking.change();
   }
 
   async #ask(): Promise<void> {
     const { subscriber, secret } = this;
-    const turn = ++this.#asked;
-    const report = subscriber ? await loadReport(subscriber, secret) : undefined;
-    // Closed meanwhile, or a later question was faster.
-    if (turn !== this.#asked) return;
+    await this.#asking.ask(
+      async () => (subscriber ? await loadReport(subscriber, secret) : undefined),
+      (report) => this.#hear(report),
+    );
+  }
+
+  #hear(report: LineReport | undefined): void {
     this.report = report;
     this.trouble = report ? '' : 'The server has nothing to tell about this connection yet.';
     if (!report) return;

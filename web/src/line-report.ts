@@ -1,5 +1,7 @@
 /** What the server tells of one viewer's connection (docs/protocol/debug.md). */
 
+import { DEADLINE_MS } from './asking.js';
+
 export interface Step {
   /** One of those of `NAMES`, or one that came later. */
   readonly step: string;
@@ -79,6 +81,7 @@ export async function loadReport(
 ): Promise<LineReport | undefined> {
   const response = await fetch(`/api/debug/transports/${encodeURIComponent(subscriber)}`, {
     headers: { Authorization: `Bearer ${secret}` },
+    signal: AbortSignal.timeout(DEADLINE_MS),
   }).catch(() => undefined);
   return response?.ok ? readReport(await response.json().catch(() => null)) : undefined;
 }

@@ -5,7 +5,7 @@ import type { Publication } from './publish-card.js';
 import './publish-card.js';
 import './connect-card.js';
 import './incoming-list.js';
-import { loadDoors, NO_SETTINGS, type Settings } from './settings.js';
+import { type Doors, loadDoors, NO_DOORS, NO_SETTINGS, type Settings } from './settings.js';
 import { shared } from './styles.js';
 
 const SIZES = ['320x180', '640x360', '960x540', '1280x720'];
@@ -68,7 +68,7 @@ export class PublishView extends LitElement {
   @property({ attribute: false }) settings: Settings = NO_SETTINGS;
   @state() private publications: Publication[] = [];
   @state() private stream = 'demo';
-  @state() private rtmpPort: number | undefined;
+  @state() private doors: Doors = NO_DOORS;
   @state() private kind: Publication['kind'] = 'test';
   @state() private source = '';
   @state() private codec: Publication['codec'] = 'vp8';
@@ -79,8 +79,8 @@ export class PublishView extends LitElement {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    void loadDoors().then(({ rtmpPort }) => {
-      this.rtmpPort = rtmpPort ?? undefined;
+    void loadDoors().then((doors) => {
+      this.doors = doors;
     });
   }
 
@@ -206,7 +206,7 @@ export class PublishView extends LitElement {
           .settings=${this.settings}
           .stream=${this.stream.trim() || 'demo'}
           .source=${this.source.trim()}
-          .rtmpPort=${this.rtmpPort}
+          .doors=${this.doors}
         ></connect-card>
         <incoming-list .settings=${this.settings} .stream=${this.stream.trim()}></incoming-list>
       </div>

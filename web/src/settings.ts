@@ -3,7 +3,7 @@ export interface Settings {
   accountId: string;
   publishToken: string;
   subscribeToken: string;
-  /** Allows to ask why a viewer has no picture; empty when the server does not hand it out. */
+  /** Allows to ask what comes in, and why a viewer has no picture; empty when it is not known. */
   apiSecret: string;
   version: string;
 }
@@ -28,11 +28,15 @@ export async function loadSettings(): Promise<Settings | undefined> {
 export interface Doors {
   /** `null`: the server takes no RTMP. */
   rtmpPort: number | null;
+  /** Encoders on the server's own machine alone reach RTMP. */
+  rtmpIsLocal: boolean;
 }
+
+export const NO_DOORS: Doors = { rtmpPort: null, rtmpIsLocal: false };
 
 /** A server that does not tell has the page's own port alone. */
 export async function loadDoors(): Promise<Doors> {
   const response = await fetch('/api/doors').catch(() => undefined);
   const given = response?.ok ? ((await response.json().catch(() => null)) as Doors | null) : null;
-  return { rtmpPort: given?.rtmpPort ?? null };
+  return { rtmpPort: given?.rtmpPort ?? null, rtmpIsLocal: given?.rtmpIsLocal ?? false };
 }

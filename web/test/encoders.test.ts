@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { MASK, shellQuoted, tokenOf, urlQuoted, type What, waysOf } from '../src/encoders.js';
 import { type Feed, factsOf, stateInWords } from '../src/incoming.js';
 
-const where = { origin: 'http://studio.example:8080', rtmpPort: 1936 };
+const where = { origin: 'http://studio.example:8080', rtmpPort: 1936, rtmpIsLocal: false };
 const what: What = {
   accountId: 'acc',
   stream: 'demo',
@@ -57,12 +57,23 @@ describe('the ways in', () => {
   });
 
   it('leave the usual port of RTMP out, and keep the brackets of an address', () => {
-    const at = { origin: 'http://[::1]:8080', rtmpPort: 1935 };
+    const at = { ...where, origin: 'http://[::1]:8080', rtmpPort: 1935 };
     expect(way('rtmp', what, at).command?.text('T')).toBe('rtmp://[::1]/v2/pub/demo?token=T');
   });
 
+  it('say of RTMP that other machines do not reach it where they do not', () => {
+    const advice = (origin: string, rtmpIsLocal: boolean) =>
+      way('obs-rtmp', what, { ...where, origin, rtmpIsLocal }).advice;
+    const said = '--rtmp 0.0.0.0:1936';
+    expect(advice('http://studio.example:8080', true)).toContain(said);
+    expect(advice('http://studio.example:8080', false)).not.toContain(said);
+    for (const own of ['http://localhost:8080', 'http://127.0.0.1:8080', 'http://[::1]:8080']) {
+      expect(advice(own, true)).not.toContain(said);
+    }
+  });
+
   it('do without RTMP where the server has none', () => {
-    const ids = waysOf({ ...where, rtmpPort: undefined }, what).map(({ id }) => id);
+    const ids = waysOf({ ...where, rtmpPort: null }, what).map(({ id }) => id);
     expect(ids.filter((id) => id.includes('rtmp'))).toEqual([]);
     expect(ids).toContain('obs-whip');
   });
@@ -107,6 +118,7 @@ describe('the ways in', () => {
 
   it('hide the token where the mask stands for it', () => {
     for (const one of waysOf(where, what)) {
+      if (one.id === 'whep') expect(one.fields('')).toHaveLength(1);
       const shown = [one.command?.text(MASK), ...one.fields(MASK).map(({ value }) => value)].join(
         '\n',
       );

@@ -113,7 +113,7 @@ def _reason(step: Step, report: TransportReport, whose: Subject, address: str) -
         case Step.OFFER:
             return "no_offer", "There was no offer."
         case Step.ICE:
-            return "no_ice_check", f"No ICE check arrived: can the browser reach UDP {address}?"
+            return "no_ice_check", f"No ICE check arrived: can the client reach UDP {address}?"
         case Step.DTLS:
             return (
                 "no_handshake",
@@ -124,12 +124,12 @@ def _reason(step: Step, report: TransportReport, whose: Subject, address: str) -
         case Step.FIRST_PACKET:
             return (
                 "no_media",
-                "Connected, and no media arrived: has the browser a camera or microphone that is not switched off?",
+                "Connected, and no media arrived: does the encoder run, and is the camera or microphone switched on?",
             )
         case Step.FIRST_KEY_FRAME:
             return (
                 "no_key_frame",
-                "Media arrives, and no picture has begun: does the camera send anything?",
+                "Media arrives, and no picture has begun: is the camera or screen switched on?",
             )
         case Step.FIRST_BOUND_SLOT:
             return "nothing_bound", "No media line of this connection shows anything."

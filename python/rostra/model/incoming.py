@@ -132,7 +132,7 @@ def _troubles(
     return (*said, *(one for one in seen if one.code not in known))
 
 
-_HINTS: Final = frozenset({"no_audio"})
+_HINTS: Final = frozenset({"no_audio", "no_video"})
 
 
 def _of_flow(feed: Feed) -> list[Trouble]:
@@ -149,10 +149,14 @@ def _of_report(stream: Stream, feed: Feed, report: TransportReport, address: str
         return []
     found: list[Trouble] = []
     started = {track.kind for track in feed.tracks if track.started}
-    if Kind.AUDIO not in started and Kind.VIDEO in started and any(one.kind is Kind.AUDIO for one in feed.tracks):
+    announced = {track.kind for track in feed.tracks}
+    if started == {Kind.VIDEO} and Kind.AUDIO in announced:
         text = "Sound was announced and none arrives: is the microphone or audio source switched off?"
         found.append(Trouble("no_audio", text, is_hint=True))
-    if Kind.VIDEO in started and report.first_key_frame_us is None:
+    if started == {Kind.AUDIO} and Kind.VIDEO in announced:
+        text = "A picture was announced and none arrives: is the camera or screen switched off?"
+        found.append(Trouble("no_video", text, is_hint=True))
+    if Kind.VIDEO in started and report.first_key_frame_us is None and not feed.stalled:
         if report.age_us - (report.first_packet_us or 0) >= KEY_FRAME_US:
             text = "No key frame for 10 seconds: set the encoder's key frame interval to 2 seconds."
             found.append(Trouble("no_key_frame", text))

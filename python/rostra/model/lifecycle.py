@@ -64,7 +64,7 @@ def _on_feed(stream: Stream, feed: Feed, event: TransportEvent) -> Decision:
             return publishing.resumed(stream, feed)
         case TrackStarted(track=track):
             return publishing.track_started(stream, feed, track)
-        case TransportClosed() | Rejected():  # all that a feed ever ordered is its transport
+        case TransportClosed() | Rejected():  # feeds order transports, and ICE restarts that were checked
             return _hung_up(publishing.ended(stream, feed), feed.transport)
         case SlotBound():
             return Decision(stream)

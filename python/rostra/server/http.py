@@ -19,6 +19,8 @@ _CLOSE: Final = {"Connection": "close"}
 """What is left of the body is not waited for."""
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _CORS_PATHS: Final = "/api/director/"
+_LIBRARY: Final = "/sdk/"
+"""The client library, which pages of other origins import."""
 _CORS: Final = [(b"access-control-allow-origin", b"*")]
 DOORS: Final = ("/api/whip/", "/api/whep/")
 """Paths of WHIP and WHEP, whose failures are plain text."""
@@ -40,6 +42,7 @@ _SECURITY: Final = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 ]
+_LIBRARY_HEADERS: Final = [*_CORS, *_SECURITY]
 
 
 def fail(
@@ -147,6 +150,8 @@ class Headers:
             extra = _CORS
         elif scope["path"].startswith(DOORS):
             extra = _DOOR_HEADERS
+        elif scope["path"].startswith(_LIBRARY):
+            extra = _LIBRARY_HEADERS
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -34,6 +34,7 @@ class _Settings(msgspec.Struct, frozen=True, rename="camel"):
 
 class _Doors(msgspec.Struct, frozen=True, rename="camel"):
     rtmp_port: int | None
+    rtmp_is_local: bool
 
 
 def settings(context: Context) -> Route:
@@ -57,7 +58,8 @@ def settings(context: Context) -> Route:
 
 def doors(context: Context) -> Route:
     """``GET /api/doors``: where encoders come in beside this port, for everybody's page."""
-    body = msgspec.json.encode(_Doors(context.rtmp_port))
+    rtmp = context.config.rtmp
+    body = msgspec.json.encode(_Doors(context.rtmp_port, rtmp is not None and _is_loopback(rtmp.listen.host)))
 
     async def get(_request: Request) -> Response:
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
