@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -197,7 +197,7 @@ async def _event_stream(context: Context, resources: Resources, name: str, strea
         case "OPTIONS":
             return doors.preflight(_STREAM_METHODS)
         case "GET":
-            return _Listening(_found(resources, name, stream)[1])
+            return Listening(_found(resources, name, stream)[1])
         case "DELETE":
             resource, found = _found(resources, name, stream)
             del resource.streams[found.id]
@@ -216,7 +216,7 @@ def _found(resources: Resources, name: str, stream: str) -> tuple[Resource, Even
     return resource, found
 
 
-class _Listening(Response):
+class Listening(Response):
     """An event stream while somebody reads it. The newest reader takes the place of an older one."""
 
     media_type = "text/event-stream"
@@ -228,9 +228,10 @@ class _Listening(Response):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it until the session, the stream or its reader ends."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         outbox, reader = self._stream.outbox, self._stream.read()
         tasks = [
-            asyncio.create_task(_write(outbox, send, {"status": self.status_code, "headers": self.raw_headers})),
+            asyncio.create_task(_write(outbox, send)),
             asyncio.create_task(_until_disconnected(receive)),
             asyncio.create_task(outbox.overflowed.wait()),
             asyncio.create_task(reader.wait()),
@@ -247,8 +248,7 @@ class _Listening(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _write(outbox: Outbox, send: Send, start: dict[str, Any]) -> None:
-    await send({"type": "http.response.start", **start})
+async def _write(outbox: Outbox, send: Send) -> None:
     await send({"type": "http.response.body", "body": sse.HEARTBEAT.encode(), "more_body": True})
     while True:
         try:
