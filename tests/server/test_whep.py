@@ -138,6 +138,23 @@ async def test_without_a_name_it_is_the_main_source_and_else_the_one_that_is_liv
             assert set(server.engine.slots(viewer).values()) == set(main.tracks)
 
 
+async def test_without_a_name_it_comes_to_the_main_source_when_that_is_live(server: Server) -> None:
+    """Of the reference: what is named by nobody is the main source; another one is better than nothing until then."""
+    async with server.publisher(sourceId="cam") as cam:
+        unnamed = await viewer_of(server, await whep(server))
+        named = await viewer_of(server, await whep(server, query="?sourceId=cam"))
+        async with server.publisher() as main:
+            assert set(server.engine.slots(unnamed).values()) == set(main.tracks)
+            assert set(server.engine.slots(named).values()) == set(cam.tracks)
+
+
+async def test_a_publisher_that_never_connects_hides_nothing(server: Server) -> None:
+    async with server.publisher(sourceId="cam") as cam, server.socket("publish") as socket:
+        await server.published(socket)
+        viewer = await viewer_of(server, await whep(server))
+        assert set(server.engine.slots(viewer).values()) == set(cam.tracks)
+
+
 async def test_a_stream_that_needs_a_token_is_closed_to_the_public(server: Server) -> None:
     private = PublishToken(server.account.id, "q" * 64, "", (StreamPattern("demo"),), subscribe_requires_auth=True)
     await server.store.add_publish_token(private)

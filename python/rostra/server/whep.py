@@ -107,7 +107,8 @@ async def _view(context: Context, resources: Resources, account: AccountId, name
     if token is None and not now.is_public:  # it may have changed while the offer came
         raise Unauthorized("Unauthorized")
     resource = Resource(Kind.WHEP, digest(token) if token is not None else None)
-    opened = context.hub.view(grant, offer, resource, pinned=pinned, events=frozenset())
+    follows = wish.source is None and pinned is not None
+    opened = context.hub.view(grant, offer, resource, pinned=pinned, events=frozenset(), follows=follows)
     answer = offers.completed(opened.answer)
     resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
