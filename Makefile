@@ -91,12 +91,12 @@ rtmp-sync: build $(STAMPS)/system ## Sound and picture of ffmpeg by RTMP, in the
 soak: build $(STAMPS)/tools ## 30 minutes of viewers coming and going (MINUTES=30)
 	@$(PY) bench/soak.py --minutes $(or $(MINUTES),30)
 
-fuzz: build ## Every fuzz target for SECONDS_EACH=60 (T=rtp or T=sdp for one)
-ifneq ($(T),sdp)
+fuzz: build ## Every fuzz target for SECONDS_EACH=60 (T=rtp, T=sdp or T=sdpfrag for one)
+ifeq ($(filter sdp sdpfrag,$(T)),)
 	@SECONDS_EACH=$(or $(SECONDS_EACH),60) bash rust/fuzz/run.sh $(T)
 endif
-ifeq ($(filter-out sdp,$(T)),)
-	@SECONDS_EACH=$(or $(SECONDS_EACH),60) bash tests/fuzz/run.sh
+ifeq ($(filter-out sdp sdpfrag,$(T)),)
+	@SECONDS_EACH=$(or $(SECONDS_EACH),60) bash tests/fuzz/run.sh $(T)
 endif
 
 bench: build $(STAMPS)/tools $(STAMPS)/system ## Published figures: media plane, voices, delay of an encoder (PEER_MEDIAMTX=PATH beside it)

@@ -121,6 +121,7 @@ class Scene:
         layer: LayerWish = AUTOMATIC,
         vad: bool = False,
         excluded: tuple[str | None, ...] = (),
+        follows: bool = False,
     ) -> TransportId:
         """A viewer that was told what is live. Its mids count up from 0."""
         transport = TransportId(next(self.ids))
@@ -128,8 +129,9 @@ class Scene:
         main = {slot.kind: slot.mid for slot in reversed(slots)}
         templates = {slot.kind: slot.codecs for slot in reversed(slots)}
         spec = transport_spec(transport, slots=slots)
+        silent = frozenset(map(source, excluded))
         cmd = viewing.View(
-            transport, spec, main, templates, source(pinned), events, layer, vad, frozenset(map(source, excluded))
+            transport, spec, main, templates, source(pinned), events, layer, vad, silent, follows=follows
         )
         self.take(viewing.view(self.stream, cmd, self.keys))
         self.take(viewing.announce(self.stream, transport))

@@ -271,10 +271,11 @@ class Hub:
         layer: LayerWish = AUTOMATIC,
         vad: bool = False,
         excluded: frozenset[SourceId | None] = frozenset(),
+        follows: bool = False,
         bandwidth: BandwidthWish | None = None,
         playout_delay: PlayoutDelay | None = None,
     ) -> Opened:
-        """Let a viewer in. ``layer``: of the main picture. ``vad``, ``excluded``: of ``viewing.View``.
+        """Let a viewer in. ``layer``: of the main picture. ``vad``, ``excluded``, ``follows``: of ``viewing.View``.
 
         Raises:
             Refused: the model said no.
@@ -285,7 +286,9 @@ class Hub:
         answer = answer_view(offer, identity=self._identity(transport), ssrcs=_random_ssrcs())
         share = (bandwidth or BandwidthWish()).spec(self._viewer_max_bps)
         spec = replace(answer.spec, bandwidth=share, playout_delay=playout_delay)
-        cmd = viewing.View(transport, spec, answer.main, answer.templates, pinned, events, layer, vad, excluded)
+        cmd = viewing.View(
+            transport, spec, answer.main, answer.templates, pinned, events, layer, vad, excluded, follows
+        )
         self._open(transport, peer, viewing.view(self._joined(grant.stream), cmd, self._keys))
         log.info("viewer opened", stream=str(grant.stream), transport=transport, slots=len(answer.slots))
         return Opened(transport, answer.description, self._named_anew(transport))

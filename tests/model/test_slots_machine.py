@@ -113,6 +113,7 @@ class Slots(RuleBasedStateMachine):
         self.pinned: dict[TransportId, SourceId | None] = {}
         self.excluded: dict[TransportId, frozenset[SourceId | None]] = {}
         self.ears: dict[TransportId, Listener] = {}
+        self.followers: set[TransportId] = set()
         self.has_news = False
 
     def pick(self, ids: list[TransportId], number: int) -> TransportId:
@@ -199,6 +200,31 @@ class Slots(RuleBasedStateMachine):
         self.hub.announce(opened.transport)
         self.intents[opened.transport] = {"0": Intent(pinned, "video", layer), "1": Intent(pinned, "audio")}
         self.pinned[opened.transport] = pinned
+
+    @rule()
+    def follow(self) -> None:
+        """Somebody who names no source, and is shown another one until there is a main one."""
+        known = set(self.intents)
+        source = SOURCES[1]
+        self.hub.view(VIEWING, VIEW, Silent(), pinned=source, events=ALL_EVENTS, follows=True)
+        (transport,) = set(self.hub.stream(KEY).viewers) - known
+        self.hub.announce(transport)
+        self.intents[transport] = {"0": Intent(source, "video"), "1": Intent(source, "audio")}
+        self.pinned[transport] = source
+        self.followers.add(transport)
+
+    def sources_of_followers(self) -> None:
+        """They change their minds once, to the main source, and when there is something of it to show."""
+        for transport in self.followers & set(self.intents):
+            slots = self.hub.stream(KEY).viewers[transport].slots
+            for mid, intent in self.intents[transport].items():
+                wanted = slots[Mid(mid)].wanted
+                assert wanted is not None
+                if wanted.source != intent.source:
+                    assert (wanted.source, mid in ("0", "1")) == (None, True)
+                    assert self.hub.stream(KEY).viewers[transport].pinned is None
+                    self.pinned[transport] = None
+                    self.intents[transport][mid] = replace(intent, source=None)
 
     @precondition(lambda self: self.intents)
     @rule(
@@ -335,6 +361,7 @@ class Slots(RuleBasedStateMachine):
     def every_intent_is_met_by_the_best_feed(self) -> None:
         if self.has_news:
             return
+        self.sources_of_followers()
         for viewer, intents in self.intents.items():
             pool = self.engine.pool(viewer)
             shown = {mid: track for mid, track in self.engine.slots(viewer).items() if mid not in pool}
@@ -350,7 +377,8 @@ class Slots(RuleBasedStateMachine):
                 best = max(candidates, key=lambda one: one[0])[1]
                 assert shown[Mid(mid)] == best.tracks[intent.kind]
                 assert self.engine.choice(viewer, Mid(mid)) == self.choice(intent, best)
-                assert self.engine.priority(viewer, Mid(mid)) is self.priority(viewer, mid, intent)
+                if viewer not in self.followers:
+                    assert self.engine.priority(viewer, Mid(mid)) is self.priority(viewer, mid, intent)
             assert all(track is None for mid, track in shown.items() if mid not in intents)
 
     def choice(self, intent: Intent, feed: Feed) -> LayerChoice:

@@ -132,8 +132,71 @@ def test_the_usual_source_is_the_main_one_and_else_the_one_that_is_live_longest(
     assert viewing.usual_source(scene.stream) == "first"
     scene.leave(first.transport)
     assert viewing.usual_source(scene.stream) == "second"
-    scene.publish()
-    assert viewing.usual_source(scene.stream) is None, "it begins any moment"
+    main = scene.publish()
+    main.connect()
+    assert viewing.usual_source(scene.stream) == "second", "until the main one sends"
+    main.start()
+    assert viewing.usual_source(scene.stream) is None
+
+
+def test_a_viewer_without_a_name_comes_to_the_main_source_track_by_track() -> None:
+    """Each when its first packet came, and for good."""
+    scene = Scene()
+    cam = live(scene, "cam")
+    layer = LayerWish(max_height=360)
+    viewer = scene.view(pinned="cam", layer=layer, follows=True)
+    main = scene.publish()
+    main.connect()
+    assert scene.shows(viewer) == {"0": cam.tracks[0], "1": cam.tracks[1]}
+    assert main.start(1)[:1] == [main_bind(viewer, "1", main.tracks[1])]
+    assert scene.shows(viewer) == {"0": cam.tracks[0], "1": main.tracks[1]}
+    choice = LayerChoice(max_height=360)
+    assert main.start(0) == [BindSlot(viewer, Mid("0"), main.tracks[0], choice, Priority.MAIN)]
+    scene.leave(main.transport)
+    assert scene.shows(viewer) == {"0": None, "1": None}
+    again = live(scene)
+    assert scene.shows(viewer) == {"0": again.tracks[0], "1": again.tracks[1]}
+
+
+def test_a_viewer_that_named_its_source_stays_with_it() -> None:
+    scene = Scene()
+    cam = live(scene, "cam")
+    viewer = scene.view(pinned="cam")
+    live(scene)
+    assert scene.shows(viewer) == {"0": cam.tracks[0], "1": cam.tracks[1]}
+
+
+def test_what_the_main_source_does_not_have_is_shown_no_more() -> None:
+    """Sound of one source with the picture of another would be of neither."""
+    scene = Scene()
+    live(scene, "cam")
+    viewer = scene.view(pinned="cam", follows=True)
+    deaf = scene.view(pinned="cam", video=(CodecSpec(96, Codec.VP8, 97),), follows=True)
+    sound = scene.publish(kinds=(AUDIO,))
+    assert UnbindSlot(viewer, Mid("0")) in sound.start()
+    assert scene.shows(viewer) == {"0": None, "1": sound.tracks[0]}
+    scene.leave(sound.transport)
+    other = scene.view(pinned="cam", video=(CodecSpec(96, Codec.VP8, 97),), follows=True)
+    picture = scene.publish(codec=Codec.H264)
+    assert UnbindSlot(other, Mid("0")) in picture.start()
+    assert scene.shows(viewer) == {"0": picture.tracks[0], "1": picture.tracks[1]}
+    for one in (deaf, other):
+        assert scene.shows(one) == {"0": None, "1": picture.tracks[1]}
+
+
+def test_the_source_of_before_may_end_while_the_main_one_begins() -> None:
+    scene = Scene()
+    cam = live(scene, "cam")
+    viewer = scene.view(pinned="cam", follows=True)
+    main = scene.publish()
+    main.start(1)
+    scene.leave(cam.transport)
+    assert scene.shows(viewer) == {"0": None, "1": main.tracks[1]}
+    main.start(0)
+    assert scene.shows(viewer) == {"0": main.tracks[0], "1": main.tracks[1]}
+    scene.leave(main.transport)
+    live(scene, "cam")
+    assert scene.shows(viewer) == {"0": None, "1": None}
 
 
 def test_a_viewer_is_announced_once() -> None:

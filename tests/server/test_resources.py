@@ -1,6 +1,11 @@
 """Rates."""
 
-from rostra.server.resources import Bucket
+import pytest
+
+from rostra.hub import Hub
+from rostra.media.fake import FakeEngine
+from rostra.server import resources
+from rostra.server.resources import Bucket, Resources
 
 
 def test_a_bucket_gives_so_many_at_once_and_then_so_many_a_second() -> None:
@@ -13,3 +18,29 @@ def test_a_bucket_gives_so_many_at_once_and_then_so_many_a_second() -> None:
 def test_a_clock_that_goes_back_fills_nothing() -> None:
     bucket = Bucket(1, 1.0)
     assert [bucket.take(10.0), bucket.take(5.0), bucket.take(5.5)] == [True, False, False]
+
+
+def test_tokens_that_were_not_used_for_a_while_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens come and go without end; what is remembered of them does not."""
+    monkeypatch.setattr(resources, "MAX_MAKERS", 4)
+    monkeypatch.setattr(resources, "MAKES", (2, 1.0))
+    made: list[Bucket] = []
+
+    class Counted(Bucket):
+        def __init__(self, burst: int, per_s: float) -> None:
+            super().__init__(burst, per_s)
+            made.append(self)
+
+    monkeypatch.setattr(resources, "Bucket", Counted)
+    engine = FakeEngine()
+    found = Resources(Hub(engine))
+    assert [found.may_publish("busy", 100.0) for _ in range(3)] == [True, True, False]
+    for name in "abc":
+        assert found.may_publish(name, 99.0)
+    assert found.may_publish("new", 100.5)
+    assert not found.may_publish("busy", 100.5), "what holds somebody back is kept"
+    known = len(made)
+    for name in "abc":
+        found.may_publish(name, 100.6)
+    assert len(made) == known + 3
+    engine.close()

@@ -1,8 +1,9 @@
 """WHEP: the rules of Millicast's reference, of the draft and its extensions (docs/protocol/whep.md)."""
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,9 @@ from rostra.model.description import Direction
 from rostra.model.media import BindSlot, EncodingReport, Kind, LayerChoice, Mid, TrackId, TransportId
 from rostra.model.token import PublishToken, StreamPattern
 from rostra.protocol import sdp
+from rostra.server.outbox import Outbox
+from rostra.server.resources import EventStream
+from rostra.server.whep import Listening
 from tests.server.harness import OFFERS, Server, configured, running
 from tests.server.whip_client import FRAGMENT, ROLLED, SDP, WHEP_OFFER, fragment, patch, validation, whep
 
@@ -132,6 +136,23 @@ async def test_without_a_name_it_is_the_main_source_and_else_the_one_that_is_liv
         async with server.publisher() as main:
             viewer = await viewer_of(server, await whep(server))
             assert set(server.engine.slots(viewer).values()) == set(main.tracks)
+
+
+async def test_without_a_name_it_comes_to_the_main_source_when_that_is_live(server: Server) -> None:
+    """Of the reference: what is named by nobody is the main source; another one is better than nothing until then."""
+    async with server.publisher(sourceId="cam") as cam:
+        unnamed = await viewer_of(server, await whep(server))
+        named = await viewer_of(server, await whep(server, query="?sourceId=cam"))
+        async with server.publisher() as main:
+            assert set(server.engine.slots(unnamed).values()) == set(main.tracks)
+            assert set(server.engine.slots(named).values()) == set(cam.tracks)
+
+
+async def test_a_publisher_that_never_connects_hides_nothing(server: Server) -> None:
+    async with server.publisher(sourceId="cam") as cam, server.socket("publish") as socket:
+        await server.published(socket)
+        viewer = await viewer_of(server, await whep(server))
+        assert set(server.engine.slots(viewer).values()) == set(cam.tracks)
 
 
 async def test_a_stream_that_needs_a_token_is_closed_to_the_public(server: Server) -> None:
@@ -392,6 +413,29 @@ async def test_a_reader_that_does_not_read_costs_what_fits_in_its_outbox(server:
             await socket.command("unpublish")
         assert (await server.client.get(url)).status_code == 404
         assert (await server.client.get(reply.headers["location"])).status_code == 204
+
+
+async def test_a_reply_begins_before_it_ends() -> None:
+    """Whatever happens while the connection takes nothing: a stream that is over is an empty reply."""
+    sent: list[str] = []
+    gate = asyncio.Event()
+    outbox = Outbox()
+    outbox.overflowed.set()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            await gate.wait()
+        sent.append(message["type"])
+
+    reply = asyncio.create_task(Listening(EventStream("x", frozenset(), outbox))({"type": "http"}, receive, send))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    gate.set()
+    await reply
+    assert sent[0] == "http.response.start"
 
 
 async def test_everybody_hears_of_whep_viewers(server: Server) -> None:

@@ -48,9 +48,16 @@ def refuse_partial(offer: SessionDescription, codec: Codec) -> None:
 
 
 def completed(answer: SessionDescription) -> SessionDescription:
-    """The answer with what RFC 9725 wants in it: ICE options, and ``rtcp-mux-only`` in every section (§4.4.1)."""
-    media = (replace(one, rtcp_mux_only=one.rtcp_mux) for one in answer.media)
+    """The answer with what RFC 9725 wants in it: ICE options, and ``rtcp-mux-only`` in every section (§4.4.1).
+
+    One that is not used is bundled, too, and need not say ``rtcp-mux`` itself where it is bundle-only.
+    """
+    media = (replace(one, rtcp_mux=True, rtcp_mux_only=True) if _is_muxed(one) else one for one in answer.media)
     return replace(answer, ice_options=ICE_OPTIONS, media=tuple(media))
+
+
+def _is_muxed(media: MediaDescription) -> bool:
+    return media.kind in ("audio", "video") and not media.is_rejected
 
 
 def _is_sent(media: MediaDescription) -> bool:

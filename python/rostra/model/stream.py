@@ -186,6 +186,8 @@ class Viewer:
     ``pinned``: the source that the main m-lines are for. ``pool``: audio m-lines that play whoever speaks, unless
     something is projected there; ``excluded``: sources that they never play.
 
+    ``follows``: it named no source, and ``pinned`` is one that it is shown until the main one is live.
+
     ``announced``: it knows which sources are live, and hears of every change from then on. ``greeted``: it got an
     ``active``, which clients wait for, so that the first one ignores ``events``.
     """
@@ -203,6 +205,7 @@ class Viewer:
     stalled: bool = False
     detached: bool = False
     connected: bool = False
+    follows: bool = False
 
     def bind(self, mid: Mid, wanted: Wanted, track: FeedTrack) -> BindSlot:
         """The order to show the track there, in the layer and with the priority that are wanted."""
@@ -300,8 +303,11 @@ def with_feeds(stream: Stream, source: SourceId | None, feeds: tuple[Feed, ...])
     stream, voices = with_voices(stream, after)
     if not feeds:
         stream = replace(stream, sources={name: one for name, one in stream.sources.items() if name != source})
+    moved: tuple[Effect, ...] = ()
+    if source is None and live:
+        stream, moved = _followed(stream, after)
     stream, slots = _rebound(stream, after)
-    binds = (*voices, *slots)
+    binds = (*voices, *moved, *slots)
     if live == before.live:
         return Decision(stream, binds)
     if live:
@@ -344,6 +350,38 @@ def tell_viewers(stream: Stream, event: SignalEvent) -> Decision:
     if greeted:
         stream = replace(stream, viewers={**stream.viewers, **greeted})
     return Decision(stream, (Send(tuple(to), event),) if to else ())
+
+
+def _followed(stream: Stream, main: Source) -> tuple[Stream, tuple[Effect, ...]]:
+    """Viewers that were shown another source for want of a main one want that now.
+
+    Each m-line when its first packet came: until then the old picture stays. What the main source does not have, or
+    the viewer cannot play, is shown no more: sound of one source with the picture of another would be of neither.
+    """
+    effects: list[Effect] = []
+    changed: dict[TransportId, Viewer] = {}
+    for viewer in stream.viewers.values():
+        if not viewer.follows:
+            continue
+        slots: dict[Mid, Slot] = {}
+        waits = False
+        for mid in viewer.main.values():
+            slot = viewer.slots.get(mid)
+            if slot is None or slot.wanted is None or slot.wanted.source is None:
+                continue
+            name = slot.wanted.track
+            if main.showable(name) is None and any(feed.named(name) is not None for feed in main.feeds):
+                waits = True
+                continue
+            bound = slot.bound
+            if bound is not None and main.showable(name, slot.codecs) is None:
+                effects.append(UnbindSlot(viewer.transport, mid))
+                bound = None
+            slots[mid] = replace(slot, wanted=replace(slot.wanted, source=None), bound=bound)
+        changed[viewer.transport] = replace(viewer, slots={**viewer.slots, **slots}, pinned=None, follows=waits)
+    if changed:
+        stream = replace(stream, viewers={**stream.viewers, **changed})
+    return stream, tuple(effects)
 
 
 def _rebound(stream: Stream, source: Source) -> tuple[Stream, tuple[Effect, ...]]:

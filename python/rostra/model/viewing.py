@@ -57,7 +57,8 @@ class View:
     """Somebody wants to watch. ``main`` and ``templates`` are those of ``negotiation.ViewAnswer``.
 
     ``layer``: of the main picture. ``vad``: the audio m-lines behind the main one play whoever speaks, except the
-    sources that are ``excluded``.
+    sources that are ``excluded``. ``follows``: named no source, is shown ``pinned`` for want of a main one, and comes
+    to that when it is live; not together with ``vad``.
     """
 
     transport: TransportId
@@ -69,6 +70,7 @@ class View:
     layer: LayerWish = AUTOMATIC
     vad: bool = False
     excluded: frozenset[SourceId | None] = frozenset()
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def view(stream: Stream, cmd: View, keys: Iterator[int]) -> Decision:
     main = cmd.main.get(Kind.AUDIO)
     pool = tuple(one.mid for one in cmd.spec.slots if cmd.vad and one.kind is Kind.AUDIO and one.mid != main)
     viewer = Viewer(cmd.transport, {}, cmd.main, cmd.templates, cmd.events, cmd.pinned, pool, cmd.excluded)
+    viewer = replace(viewer, follows=cmd.follows)
     slots: dict[Mid, Slot] = {}
     for spec in cmd.spec.slots:
         slots[spec.mid] = Slot(spec)
@@ -158,9 +161,11 @@ def present(stream: Stream) -> tuple[Active | ViewerCount, ...]:
 
 
 def usual_source(stream: Stream) -> SourceId | None:
-    """The source for viewers who name none and cannot choose later: the main one, else the one that is live longest."""
+    """The source for viewers who name none and cannot choose later: the main one if it is live, else the one that is
+    live longest.
+    """
     live = stream.live_sources()
-    return None if None in stream.sources or not live else live[0].id
+    return live[0].id if live else None
 
 
 def project(stream: Stream, cmd: Project, ssrcs: Iterator[int]) -> Decision:

@@ -5,7 +5,7 @@ Every parameter that is known is honoured or refused by name; unknown ones are i
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from rostra.model.ids import MAX_NAME, SourceId, StreamName, is_name
@@ -33,8 +33,6 @@ class PublishWish:
     source: SourceId | None = None
     priority: int | None = None
     without: frozenset[Kind] = frozenset()
-    token: str | None = field(default=None, repr=False)
-    """``auth``: the bearer token, for clients that cannot send a header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,6 @@ def publish_wish(name: StreamName, query: Iterable[tuple[str, str]]) -> PublishW
         source=_source(given, errors),
         priority=_priority(given, errors),
         without=_without(given, errors),
-        token=given.get("auth") or None,
     )
     if given.get("streamName", name) != name:
         errors["streamName"] = ["Is another one in the path"]

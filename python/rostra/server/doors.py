@@ -166,9 +166,12 @@ async def _patch(resources: Resources, name: str, request: Request, restart: Res
     resource = found(resources, name, request)
     check_body(request, sdpfrag.MAX_TEXT, sdpfrag.MEDIA_TYPE)
     _check_condition(request, resource)
+    if resources.is_busy:
+        raise overloaded()
     if not resource.changes.take(asyncio.get_running_loop().time()):
         raise HTTPException(429, "Too Many Requests", headers={"Retry-After": "1"})
-    body = await read_body(request, sdpfrag.MAX_TEXT)
+    with resources:
+        body = await read_body(request, sdpfrag.MAX_TEXT)
     resource = found(resources, name, request)
     _check_condition(request, resource)
     fragment = sdpfrag.parse(_text(body, "sdpfrag"))

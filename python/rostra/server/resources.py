@@ -25,11 +25,13 @@ MAX_RESOURCES: Final = 65_536
 MAX_STREAMS: Final = 4
 """Event streams of one resource: a page, and what is left of those that it lost."""
 MAX_READING: Final = 512
-"""Offers that one door reads at the same time: 32 MiB at most, however many clients come at once."""
+"""Offers and fragments that one door reads at the same time: 32 MiB at most, however many clients come at once."""
 MAKES: Final = (100, 20.0)
 """Sessions that the holder of one token makes, at once and a second: encoders that fail and try again are slower."""
 CHANGES: Final = (64, 8.0)
 """Changes of one session, likewise: a browser's candidates come by the dozen, and then never again."""
+MAX_MAKERS: Final = 1024
+"""Tokens whose rate is kept before those are forgotten that have not been used for a while."""
 _ID_BYTES: Final = 24
 _ETAG_BYTES: Final = 12
 _NONE: Final = TransportId(0)
@@ -60,6 +62,10 @@ class Bucket:
             return False
         self._left -= 1
         return True
+
+    def is_full(self, now_s: float) -> bool:
+        """Whether it is as good as a new one."""
+        return self._at_s is None or self._left + max(0.0, now_s - self._at_s) * self._per_s >= self._burst
 
 
 @dataclass(slots=True)
@@ -165,14 +171,25 @@ class Resources:
     @property
     def is_full(self) -> bool:
         """Whether there is no room for another one, or too many are being made."""
-        return len(self._by_id) >= MAX_RESOURCES or self._reading >= MAX_READING
+        return len(self._by_id) >= MAX_RESOURCES or self.is_busy
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether enough bodies are being read."""
+        return self._reading >= MAX_READING
 
     def may_publish(self, token: str, now_s: float) -> bool:
         """Whether the holder of this good token may make one more now."""
-        return self._makers.setdefault(digest(token), Bucket(*MAKES)).take(now_s)
+        bucket = self._makers.get(digest(token))
+        if bucket is None:
+            if len(self._makers) >= MAX_MAKERS:
+                for known in [one for one, other in self._makers.items() if other.is_full(now_s)]:
+                    del self._makers[known]
+            bucket = self._makers[digest(token)] = Bucket(*MAKES)
+        return bucket.take(now_s)
 
     def __enter__(self) -> None:
-        """An offer is read."""
+        """A body is read."""
         self._reading += 1
 
     def __exit__(self, *_: object) -> None:
@@ -207,8 +224,8 @@ def new_etag() -> str:
 
 
 def credentials(offer: SessionDescription) -> IceCredentials | None:
-    """Those of the transport: of the m-line that speaks for the bundle, else of the session."""
-    live = [media for media in offer.media if not media.is_rejected]
-    bundle = next((group.mids for group in offer.groups if group.semantics == "BUNDLE"), ())
-    tagged = next((media for media in live if not bundle or media.mid == bundle[0]), None)
+    """Those of the transport: of the first m-line of the bundle that is not rejected, else of the session."""
+    live = {media.mid: media for media in offer.media if not media.is_rejected}
+    bundle = next((group.mids for group in offer.groups if group.semantics == "BUNDLE"), tuple(live))
+    tagged = next((live[mid] for mid in bundle if mid in live), None)
     return (tagged.ice if tagged is not None else None) or offer.ice

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -107,7 +107,8 @@ async def _view(context: Context, resources: Resources, account: AccountId, name
     if token is None and not now.is_public:  # it may have changed while the offer came
         raise Unauthorized("Unauthorized")
     resource = Resource(Kind.WHEP, digest(token) if token is not None else None)
-    opened = context.hub.view(grant, offer, resource, pinned=pinned, events=frozenset())
+    follows = wish.source is None and pinned is not None
+    opened = context.hub.view(grant, offer, resource, pinned=pinned, events=frozenset(), follows=follows)
     answer = offers.completed(opened.answer)
     resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
@@ -197,7 +198,7 @@ async def _event_stream(context: Context, resources: Resources, name: str, strea
         case "OPTIONS":
             return doors.preflight(_STREAM_METHODS)
         case "GET":
-            return _Listening(_found(resources, name, stream)[1])
+            return Listening(_found(resources, name, stream)[1])
         case "DELETE":
             resource, found = _found(resources, name, stream)
             del resource.streams[found.id]
@@ -216,7 +217,7 @@ def _found(resources: Resources, name: str, stream: str) -> tuple[Resource, Even
     return resource, found
 
 
-class _Listening(Response):
+class Listening(Response):
     """An event stream while somebody reads it. The newest reader takes the place of an older one."""
 
     media_type = "text/event-stream"
@@ -228,9 +229,10 @@ class _Listening(Response):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it until the session, the stream or its reader ends."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         outbox, reader = self._stream.outbox, self._stream.read()
         tasks = [
-            asyncio.create_task(_write(outbox, send, {"status": self.status_code, "headers": self.raw_headers})),
+            asyncio.create_task(_write(outbox, send)),
             asyncio.create_task(_until_disconnected(receive)),
             asyncio.create_task(outbox.overflowed.wait()),
             asyncio.create_task(reader.wait()),
@@ -247,8 +249,7 @@ class _Listening(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _write(outbox: Outbox, send: Send, start: dict[str, Any]) -> None:
-    await send({"type": "http.response.start", **start})
+async def _write(outbox: Outbox, send: Send) -> None:
     await send({"type": "http.response.body", "body": sse.HEARTBEAT.encode(), "more_body": True})
     while True:
         try:
