@@ -1,25 +1,34 @@
 //! What holds whatever happens: commands in any order, sensible or not, choices of layers among them, between packets that are lost, repeated,
-//! late or garbage, lines of any width and jumps of time. Long, because each kind of step stands beside what it does.
+//! late or garbage, lines of any width and jumps of time, and pools of voices. Long, because each kind of step stands beside what it does.
 
 mod common;
 
 use std::collections::{HashMap, HashSet};
 
 use common::archive::{Archive, Flow};
+use common::ears::{Ears, Voices};
 use common::judge::{Counts, Judge};
-use common::peer::{Peer, VP8};
+use common::peer::{MID, OPUS, Peer, VP8};
 use common::studio::Studio;
 use common::witness::Witness;
 use common::{Bench, mid, ms};
 use proptest::prelude::*;
 use rostra_sfu::choice::{LayerChoice, Priority};
-use rostra_sfu::command::{Command, Event, ExtensionKind, Kind, SlotSpec};
-use rostra_sfu::ids::{Mid, Ssrc, TrackId, TransportId};
+use rostra_sfu::command::{Command, Event, ExtensionKind, ExtensionSpec, Kind, SlotSpec};
+use rostra_sfu::ids::{GroupId, Mid, SourceKey, Ssrc, TrackId, TransportId};
+use rostra_sfu::rtp::header::RtpHeader;
+use rostra_sfu::time::Time;
 use rostra_sfu::transport::classify::{Class, classify};
 use rostra_sim::random::Random;
 
 /// Clients at a time.
 const PLACES: usize = 4;
+/// Slots for sound. Only the first one is bound by orders, too.
+const EARS: [&str; 3] = ["2", "left", "right"];
+/// Header extension id.
+const LEVEL: u8 = 9;
+/// In front of what is said.
+const SAID: [u8; 4] = *b"said";
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -69,6 +78,29 @@ enum Step {
         source: usize,
         pictures: u8,
         lost: u8,
+    },
+    /// The sound of somebody is a voice; also of another group or source than it is already.
+    Voice {
+        place: usize,
+        group: u64,
+        source: u64,
+    },
+    /// It is one no longer.
+    Hush {
+        place: usize,
+    },
+    /// Slots by their bits, the last of which is a picture's; sources to be left out, likewise.
+    Listen {
+        viewer: usize,
+        group: u64,
+        slots: u8,
+        excluded: u8,
+    },
+    /// Sound at a level.
+    Speak {
+        source: usize,
+        packets: u8,
+        level: u8,
     },
     /// The publisher's numbers jump.
     Restart {
@@ -121,6 +153,12 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (place.clone(), 0..5u8).prop_map(|(viewer, slot)| Step::Unbind { viewer, slot }),
         12 => (place.clone(), 1..6u8, any::<u8>())
             .prop_map(|(source, pictures, lost)| Step::Media { source, pictures, lost }),
+        4 => (place.clone(), 0..2u64, 0..3u64).prop_map(|(place, group, source)| Step::Voice { place, group, source }),
+        1 => place.clone().prop_map(|place| Step::Hush { place }),
+        4 => (place.clone(), 0..2u64, prop_oneof![6 => 1..8u8, 1 => Just(0), 1 => 8..16u8], prop_oneof![Just(0), 0..8u8])
+            .prop_map(|(viewer, group, slots, excluded)| Step::Listen { viewer, group, slots, excluded }),
+        10 => (place.clone(), 1..30u8, prop_oneof![3 => 15..40u8, 1 => Just(127)])
+            .prop_map(|(source, packets, level)| Step::Speak { source, packets, level }),
         1 => (place.clone(), any::<u16>()).prop_map(|(source, jump)| Step::Restart { source, jump }),
         3 => (place.clone(), 0..3usize, 0..300u16, 1..200u16)
             .prop_map(|(viewer, slot, back, count)| Step::Nack { viewer, slot, back, count }),
@@ -159,6 +197,31 @@ struct Client {
     slots: HashMap<Mid, Ssrc>,
     /// What each slot was bound to last.
     bound: HashMap<Mid, TrackId>,
+    ears: Ears,
+}
+
+/// The next packet of somebody's sound, which says whose it is.
+fn sound(peer: &mut Peer, now: Time, level: Option<u8>) -> Vec<u8> {
+    let index = peer.audio_index;
+    peer.audio_index += 1;
+    let mut plain = vec![0x90, OPUS];
+    plain.extend((index as u16).to_be_bytes());
+    plain.extend(((now.0 * 48 / 1000) as u32).to_be_bytes());
+    plain.extend(peer.audio_ssrc().0.to_be_bytes());
+    plain.extend([0xbe, 0xde, 0, 1, MID << 4, b'a']);
+    plain.extend(level.map_or([0, 0], |level| [LEVEL << 4, 0x80 | level]));
+    let header = plain.len();
+    plain.extend(SAID);
+    plain.extend(peer.number.to_be_bytes());
+    plain.extend([index as u8; 40]);
+    peer.seal(&plain, header, index)
+}
+
+/// The track of a packet of sound.
+fn speaker(header: &RtpHeader, packet: &[u8]) -> Option<TrackId> {
+    let payload = packet.get(header.payload(packet).ok()?)?;
+    let number = payload.strip_prefix(&SAID)?.first_chunk::<2>()?;
+    Some(TrackId(u64::from(u16::from_be_bytes(*number)) * 10 + 1))
 }
 
 struct World {
@@ -173,6 +236,9 @@ struct World {
     /// Events that were looked at, and when.
     events: usize,
     looked: u64,
+    voices: Voices,
+    /// Events that the ears have heard of.
+    told: usize,
 }
 
 impl World {
@@ -188,6 +254,8 @@ impl World {
             counts: Counts::default(),
             events: 0,
             looked: 0,
+            voices: Voices::new(),
+            told: 0,
         }
     }
 
@@ -205,6 +273,16 @@ impl World {
         self.number += 1;
         let mut peer = Peer::new(self.number);
         let studio = Studio::new(&mut peer);
+        peer.negotiate(ExtensionSpec {
+            id: LEVEL,
+            kind: ExtensionKind::AudioLevel,
+        });
+        for (name, place) in EARS[1..].iter().zip(4..) {
+            let mut slot = peer.spec.slots[2].clone();
+            let ssrc = u32::from(self.number) * 1000 + 10 * place;
+            (slot.mid, slot.ssrc, slot.rtx_ssrc) = (mid(name), Ssrc(ssrc), Ssrc(ssrc + 1));
+            peer.spec.slots.push(slot);
+        }
         self.accepted.push(peer.id);
         let slots = peer.spec.slots.iter().map(|slot| (slot.mid, slot.ssrc)).collect();
         let mut eyes = None;
@@ -225,6 +303,7 @@ impl World {
             eyes,
             slots,
             bound: HashMap::new(),
+            ears: Ears::default(),
         });
     }
 
@@ -258,9 +337,25 @@ impl World {
         self.bench.raw(from, datagram);
     }
 
+    /// What was told of voices since the last time.
+    fn tell(&mut self) {
+        for event in &self.bench.events[self.told..] {
+            if let Event::TransportClosed { transport, .. } = event {
+                self.voices.retain(|track, _| track.0 / 10 != transport.0);
+            }
+            if let Event::SlotVoice { transport, mid, track } = event
+                && let Some(client) = self.clients.iter_mut().flatten().find(|one| one.peer.id == *transport)
+            {
+                client.ears.told(&self.voices, *mid, *track);
+            }
+        }
+        self.told = self.bench.events.len();
+    }
+
     /// Everybody hears what was sent to it, but for what gets lost on the way. The witness hears all.
     fn hear(&mut self) {
         for place in 0..PLACES {
+            self.tell();
             let Some(client) = &mut self.clients[place] else {
                 continue;
             };
@@ -271,18 +366,30 @@ impl World {
                     && classify(&datagram) == Some(Class::Rtp)
                 {
                     let (header, seq, packet) = witness.see(&datagram);
+                    let said = packet.as_deref().and_then(|packet| speaker(&header, packet));
+                    let slot = client.slots.iter().find(|(_, ssrc)| **ssrc == header.ssrc);
+                    if let (Some(track), Some((mid, _))) = (said, slot) {
+                        let pooled = client.ears.packet(&self.voices, *mid, track);
+                        assert!(
+                            pooled || client.bound.contains_key(mid),
+                            "{mid}: {track:?} in an empty slot"
+                        );
+                        self.counts.voices += usize::from(pooled);
+                    }
                     judge.see(self.bench.now, &mut self.archive, header, seq, packet.as_deref());
                 }
                 if self.random.chance(0.95) {
                     answers.extend(client.peer.listen(self.bench.now, &datagram));
                 }
             }
+            client.ears.looked();
             answers.extend(client.studio.obey(&mut client.peer, &mut self.archive));
             if self.bench.closed(client.peer.id).is_some() {
                 self.leave(place);
             }
             self.send(address, answers, 0);
         }
+        self.tell();
         let now = self.archive.moment();
         let between = (std::mem::replace(&mut self.looked, now), now);
         for event in &self.bench.events[self.events..] {
@@ -326,6 +433,7 @@ impl World {
             && let Some(client) = self.clients.iter_mut().flatten().find(|one| one.peer.id == transport)
         {
             client.bound.insert(mid, track);
+            client.ears.leaves(mid);
             if let Some((_, judge)) = &mut client.eyes {
                 judge.chose(moment, client.slots[&mid], (track.0 / 10) as u16, choice);
             }
@@ -421,6 +529,9 @@ impl World {
                     let mid = mid(&slot.to_string());
                     self.bench.command(Command::UnbindSlot { transport, mid });
                     let moment = self.archive.moment();
+                    if let Some(client) = &mut self.clients[viewer] {
+                        client.ears.leaves(mid);
+                    }
                     if let Some(client) = &mut self.clients[viewer]
                         && let (Some((_, judge)), Some(ssrc)) = (&mut client.eyes, client.slots.get(&mid))
                     {
@@ -435,8 +546,70 @@ impl World {
                     };
                     let (now, address) = (self.bench.now, client.peer.address);
                     let mut datagrams = client.studio.frame(&mut client.peer, now, &mut self.archive);
-                    datagrams.push(client.peer.sound(now));
+                    datagrams.push(sound(&mut client.peer, now, None));
                     self.send(address, datagrams, lost);
+                    self.bench.pass(ms(20));
+                    self.hear();
+                }
+            }
+            Step::Voice { place, group, source } => {
+                let Some(client) = &self.clients[place] else { return };
+                let track = client.peer.audio_track();
+                let (group, source) = (GroupId(1 + group), SourceKey(1 + source));
+                let code = self.bench.refusal(Command::AddVoice { group, track, source });
+                let known = self.voices.get(&track).copied().flatten();
+                let is_same = known.is_none_or(|known| known == (group, source));
+                assert_eq!(code.is_none(), is_same, "{track:?} is {known:?}: {code:?}");
+                self.voices.insert(track, known.or(Some((group, source))));
+            }
+            Step::Hush { place } => {
+                let Some(client) = &self.clients[place] else { return };
+                let track = client.peer.audio_track();
+                self.bench.command(Command::RemoveVoice { track });
+                self.voices.insert(track, None);
+            }
+            Step::Listen {
+                viewer,
+                group,
+                slots,
+                excluded,
+            } => {
+                let transport = match &self.clients[viewer] {
+                    Some(client) => client.peer.id,
+                    None => TransportId(u64::from(self.number / 2)),
+                };
+                let chosen = |bits: u8| (0..4).filter(move |bit| bits >> bit & 1 == 1);
+                let names = [EARS[0], EARS[1], EARS[2], "0"];
+                let mids: Vec<_> = chosen(slots).map(|bit| mid(names[bit])).collect();
+                let excluded: Vec<_> = chosen(excluded).map(|bit| SourceKey(1 + bit as u64)).collect();
+                let group = GroupId(1 + group);
+                let code = self.bench.refusal(Command::Listen {
+                    transport,
+                    group,
+                    mids: mids.clone(),
+                    excluded: excluded.clone(),
+                });
+                // A number of somebody who is gone may be that of somebody else who is there.
+                let mut clients = self.clients.iter_mut().flatten();
+                if let Some(client) = clients.find(|one| one.peer.id == transport) {
+                    assert_eq!(code.is_some(), slots >= 8, "{code:?}");
+                    if code.is_none() {
+                        for mid in &mids {
+                            client.bound.remove(mid);
+                        }
+                        client.ears.listens(group, mids, excluded);
+                    }
+                }
+            }
+            Step::Speak { source, packets, level } => {
+                for _ in 0..packets {
+                    let Some((bench, client)) = self.connected(source) else {
+                        return;
+                    };
+                    let (now, address) = (bench.now, client.peer.address);
+                    let datagram = sound(&mut client.peer, now, Some(level));
+                    self.send(address, vec![datagram], 0);
+                    self.hear();
                     self.bench.pass(ms(20));
                     self.hear();
                 }
@@ -620,6 +793,40 @@ fn the_random_steps_do_move_pictures() {
         steps.extend([media(0), media(1), bind(0, 1), media(0), media(1), bind(0, 0)]);
     }
     assert!(play(&steps).packets > 300);
+}
+
+#[test]
+fn the_random_steps_do_play_voices_and_leave_some_out() {
+    let listen = |slots, excluded| Step::Listen {
+        viewer: 0,
+        group: 0,
+        slots,
+        excluded,
+    };
+    let mut steps = Vec::new();
+    for place in 0..PLACES {
+        steps.push(Step::Open { place, connects: true });
+        steps.push(Step::Voice {
+            place,
+            group: 0,
+            source: place as u64 % 3,
+        });
+    }
+    for round in 0..6 {
+        steps.push(listen([3, 7, 1][round % 3], [0, 2, 4, 1, 0, 0][round]));
+        for source in 1..PLACES {
+            steps.push(Step::Speak {
+                source,
+                packets: 29,
+                level: 20 + source as u8,
+            });
+        }
+        if round >= 4 {
+            steps.push(Step::Hush { place: round - 3 });
+        }
+    }
+    let counts = play(&steps);
+    assert!(counts.voices > 200, "{counts:?}");
 }
 
 #[test]

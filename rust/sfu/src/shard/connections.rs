@@ -47,19 +47,27 @@ impl ShardCore {
         if self.by_path.insert(path, index) == Some(index) {
             return;
         }
-        let transport = self.transports.get_mut(index as usize).and_then(Option::as_deref_mut);
-        let Some(WebRtc { paths, ice, .. }) = transport.and_then(Transport::webrtc_mut) else {
+        if let Some(WebRtc { paths, .. }) = self.transport(index).and_then(Transport::webrtc_mut)
+            && !paths.contains(&path)
+        {
+            paths.push(path);
+        }
+        self.part(index);
+    }
+
+    /// Paths that ICE holds valid no more do not lead to the transport any more.
+    pub(super) fn part(&mut self, index: u32) {
+        let Some(WebRtc { paths, ice, .. }) = self.transport(index).and_then(Transport::webrtc_mut) else {
             return;
         };
         let mut lost = Vec::new();
         paths.retain(|known| {
-            let keep = *known != path && ice.is_valid(known);
-            if !keep && *known != path {
+            let keep = ice.is_valid(known);
+            if !keep {
                 lost.push(*known);
             }
             keep
         });
-        paths.push(path);
         for path in lost {
             if self.by_path.get(&path) == Some(&index) {
                 self.abandon(&path);

@@ -68,6 +68,9 @@ impl ShardCore {
             }
         }
         self.lead(path, index);
+        if checked.parted {
+            self.part(index);
+        }
         self.authenticated(now, index);
         if started {
             // In the active role the hello leaves now, and is repeated when nobody answers.

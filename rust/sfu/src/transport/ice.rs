@@ -2,6 +2,8 @@
 //!
 //! How long an address stays welcome (consent, RFC 7675) is not decided here: who owns the transport knows of every authenticated packet.
 
+use std::time::Duration;
+
 use crate::outbox::Path;
 use crate::reason::DropReason;
 use crate::time::Time;
@@ -9,6 +11,9 @@ use crate::transport::stun::{self, ErrorCode, IceRole, Message, MessageClass};
 
 /// Most paths of one transport that are valid at a time.
 pub const MAX_PATHS: usize = 16;
+/// After a restart the paths of before stay valid for so long behind the first nomination: until our answer is there, and a little longer, the
+/// peer sends on the old one.
+pub const PARTING: Duration = Duration::from_secs(2);
 
 /// Our half of ICE for one transport. Always controlled.
 pub struct IceLite {
@@ -18,6 +23,8 @@ pub struct IceLite {
     /// Grows with authenticated checks only.
     valid: Vec<ValidPath>,
     media: Option<Path>,
+    /// The first nomination after a restart, while paths of before are left.
+    parting: Option<Time>,
 }
 
 /// What a check has to know to count. The peer's password would be the key of checks of our own; a lite agent sends none, so it is not kept.
@@ -47,6 +54,8 @@ impl Credentials {
 struct ValidPath {
     path: Path,
     checked: Time,
+    /// Only credentials that count no longer have validated it.
+    is_old: bool,
 }
 
 /// What came of an authenticated request.
@@ -58,6 +67,8 @@ pub struct Checked {
     pub moved: bool,
     /// Our fragment of before a restart, which counts no longer: this was the first check with the new credentials.
     pub retired: Option<String>,
+    /// Paths of before a restart are valid no more.
+    pub parted: bool,
 }
 
 impl std::fmt::Debug for IceLite {
@@ -81,11 +92,12 @@ impl IceLite {
             next: None,
             valid: Vec::new(),
             media: None,
+            parting: None,
         }
     }
 
     /// Take checks with these credentials, too (RFC 8445 §9); the first one makes them the only ones. Media stays where it is until the peer
-    /// nominates. Returns our fragment of an earlier restart that nobody took up, and nobody can any more.
+    /// nominates; [`PARTING`] behind that, only paths that they validated are left. Returns our fragment of an earlier restart that nobody took up, and nobody can any more.
     pub fn restart(&mut self, local_ufrag: &str, local_pwd: &str, remote_ufrag: &str) -> Option<String> {
         let next = Credentials::new(local_ufrag, local_pwd, remote_ufrag);
         self.next.replace(next).map(|unused| unused.local_ufrag)
@@ -136,6 +148,7 @@ impl IceLite {
                 reply_len,
                 moved: false,
                 retired: None,
+                parted: false,
             });
         }
         let reply_len = stun::write_success(reply, transaction, path.remote, pwd).unwrap_or(0);
@@ -146,11 +159,33 @@ impl IceLite {
         }
         let next = if renews { self.next.take() } else { None };
         let retired = next.map(|next| std::mem::replace(&mut self.current, next).local_ufrag);
+        if retired.is_some() {
+            self.parting = None;
+            for valid in &mut self.valid {
+                valid.is_old = valid.path != path;
+            }
+        }
+        if message.use_candidate() && self.valid.iter().any(|valid| valid.is_old) {
+            self.parting.get_or_insert(now);
+        }
+        let parted = self.part(now);
         Ok(Checked {
             reply_len,
             moved,
             retired,
+            parted,
         })
+    }
+
+    /// Let go of paths of before a restart when it is time. Checks go on for as long as there is consent, so they are clock enough.
+    fn part(&mut self, now: Time) -> bool {
+        let is_time = self.parting.is_some_and(|since| now.since(since) >= PARTING);
+        if is_time {
+            self.parting = None;
+            let media = self.media;
+            self.valid.retain(|valid| !valid.is_old || media == Some(valid.path));
+        }
+        is_time
     }
 
     /// May DTLS and media come and go on this path?
@@ -178,7 +213,11 @@ impl IceLite {
 
     /// One path more than the cap replaces the one whose last check is oldest, but never the media path.
     fn validate(&mut self, now: Time, path: Path) -> Result<(), DropReason> {
-        let fresh = ValidPath { path, checked: now };
+        let fresh = ValidPath {
+            path,
+            checked: now,
+            is_old: false,
+        };
         if let Some(known) = self.valid.iter_mut().find(|valid| valid.path == path) {
             *known = fresh;
             return Ok(());

@@ -137,3 +137,35 @@ fn the_stalest_connection_of_too_many_is_abandoned() {
     let expected: Vec<_> = (1..=4).map(ConnectionId).collect();
     assert_eq!(abandoned(&mut stage), expected);
 }
+
+#[test]
+fn connections_of_before_a_restart_of_ice_are_abandoned_when_the_peer_has_moved() {
+    let mut stage = Stage::new();
+    let before = stage.bench.shard.footprint();
+    carry(&mut stage, tcp(1));
+    ping(&mut stage);
+    let names = ["again", "password-after-the-restart", "client-again"].map(str::to_owned);
+    let restart = Command::RestartIce {
+        transport: stage.viewer.id,
+        local_ufrag: names[0].clone(),
+        local_pwd: names[1].clone(),
+        remote_ufrag: names[2].clone(),
+        remote_pwd: "password-of-the-client-again".to_owned(),
+    };
+    assert_eq!(stage.bench.refusal(restart), None);
+    let spec = &mut stage.viewer.spec;
+    [spec.local_ufrag, spec.local_pwd, spec.remote_ufrag] = names;
+    carry(&mut stage, tcp(2));
+    ping(&mut stage);
+    stage.unharmed();
+    assert!(abandoned(&mut stage).is_empty(), "the peer may still send there");
+    for _ in 0..5 {
+        stage.bench.pass(ms(500));
+        ping(&mut stage);
+    }
+    assert_eq!(abandoned(&mut stage), [ConnectionId(1)]);
+    // The connection is all that leads there, as it was with the datagrams' path.
+    assert_eq!(stage.bench.shard.footprint(), before);
+    assert!(stage.bench.shard.problems().is_empty());
+    stage.unharmed();
+}

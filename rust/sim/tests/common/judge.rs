@@ -78,6 +78,8 @@ pub struct Counts {
     pub lost: usize,
     pub padding: usize,
     pub again: usize,
+    /// Packets of voices, in slots of pools.
+    pub voices: usize,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -89,6 +91,7 @@ impl std::ops::AddAssign for Counts {
         self.lost += other.lost;
         self.padding += other.padding;
         self.again += other.again;
+        self.voices += other.voices;
     }
 }
 

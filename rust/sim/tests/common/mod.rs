@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test program uses a part of it.
 
 pub mod archive;
+pub mod ears;
 pub mod judge;
 pub mod peer;
 pub mod stage;

@@ -268,6 +268,60 @@ fn a_restart_leaves_media_where_it_is_until_the_peer_nominates() {
 }
 
 #[test]
+fn paths_of_before_a_restart_end_a_little_after_the_first_nomination() {
+    let (old, new) = (check(true), |nominate| {
+        check_after_restart(IceRole::Controlling(1), nominate)
+    });
+    let mut ice = ice();
+    for port in [1, 2, 3] {
+        ask(&mut ice, Time(1), path(port), &old).unwrap();
+    }
+    ice.restart("next", NEXT_PWD, "theirs2");
+    let at = |ice: &mut IceLite, since: Duration, port, nominate| {
+        let (checked, _) = ask(ice, Time(2) + since, path(port), &new(nominate)).unwrap();
+        checked.parted
+    };
+    assert!(!at(&mut ice, Duration::ZERO, 3, false));
+    assert!(!at(&mut ice, 10 * PARTING, 4, false), "nothing is nominated");
+    assert!(!at(&mut ice, 11 * PARTING, 4, true));
+    assert!(!at(&mut ice, 12 * PARTING - Duration::from_micros(1), 4, true));
+    assert!(
+        (1..=4).all(|port| ice.is_valid(&path(port))),
+        "what is on its way arrives"
+    );
+    assert!(at(&mut ice, 12 * PARTING, 3, false));
+    let left: Vec<_> = (1..=4).filter(|port| ice.is_valid(&path(*port))).collect();
+    assert_eq!(left, [3, 4], "those that the new credentials validated");
+    assert_eq!(ice.media_path(), Some(path(4)));
+    assert!(!at(&mut ice, 14 * PARTING, 4, true), "once");
+}
+
+#[test]
+fn the_media_path_of_before_a_restart_stays_while_media_has_no_other() {
+    let controlling = IceRole::Controlling(1);
+    let mut ice = ice();
+    ask(&mut ice, Time(1), path(1), &check(true)).unwrap();
+    ice.restart("next", NEXT_PWD, "theirs2");
+    ask(&mut ice, Time(2), path(2), &check_after_restart(controlling, true)).unwrap();
+    ice.forget(&path(2));
+    assert_eq!(ice.media_path(), Some(path(1)));
+    let later = Time(2) + PARTING;
+    ask(&mut ice, later, path(3), &check_after_restart(controlling, false)).unwrap();
+    assert_eq!(ice.media_path(), Some(path(1)));
+    assert!(ice.is_valid(&path(1)));
+    // A second nomination begins anew.
+    ask(&mut ice, later, path(3), &check_after_restart(controlling, true)).unwrap();
+    let (checked, _) = ask(
+        &mut ice,
+        later + PARTING,
+        path(3),
+        &check_after_restart(controlling, true),
+    )
+    .unwrap();
+    assert!(checked.parted && !ice.is_valid(&path(1)));
+}
+
+#[test]
 fn a_restart_takes_the_place_of_one_that_nobody_took_up() {
     let mut ice = ice();
     ice.restart("unused", "unusedpasswordunusedpw", "theirs1");
