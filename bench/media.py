@@ -140,7 +140,7 @@ def main() -> int:
         Line("  without encryption (the difference)", total - sealing, "ns", 60),
         Line("allocations per forwarded packet", allocations, "", 0),
         Line(f"heap per viewer with {SLOTS} bound slots", float(weight["bytes_per_viewer"]) / 1024, "KiB", 64),
-        Line("  of one that is no browser (its DTLS by OpenSSL)", float(weight_others["bytes_per_viewer"]) / 1024, "KiB"),
+        Line("  of one that is no browser: OpenSSL", float(weight_others["bytes_per_viewer"]) / 1024, "KiB"),
         Line("instructions per forwarded packet, encryption included", counted["forwarding"] if counted else None, ""),
         Line(
             "  without encryption (the difference)",
