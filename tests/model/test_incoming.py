@@ -122,6 +122,14 @@ def test_the_main_source_comes_first_with_its_largest_picture_and_all_of_its_bit
     assert (found[0].best.width, found[0].bitrate_bps, found[0].sound, found[0].leads) == (1280, 1000, Codec.OPUS, True)
 
 
+@pytest.mark.parametrize(("reordered", "expected"), [(1, []), (20, ["b_frames"])])
+def test_pictures_out_of_order_are_b_frames(reordered: int, expected: list[str]) -> None:
+    flows = EncodingReport(active=True, codec=Codec.H264, fps=30, reordered=reordered)
+    layers = {PICTURE.track: TrackLayers(PICTURE.track, (flows,))}
+    (found,) = incoming(stream(FEED), layers, {}, now_s=0.0, address="x")
+    assert [one.code for one in found.troubles] == expected
+
+
 def test_those_who_were_turned_away_are_kept_for_the_streams_where_it_happened_last() -> None:
     refusals = Refusals()
     for number in range(MAX_REFUSED_STREAMS + 1):

@@ -40,10 +40,11 @@ def _track_layers(track: Any, encodings: Any) -> TrackLayers:
 
 
 def _encoding(fields: Any) -> EncodingReport:
-    active, codec, bitrate, total, width, height, fps, target, packets, size, layers = fields
+    active, codec, bitrate, total, width, height, fps, reordered, target, packets, size, layers = fields
     known = Codec(codec) if codec is not None else None
     below = tuple(LayerReport(*layer) for layer in layers)
-    return EncodingReport(active, known, bitrate, total, width, height, fps, Target(*target), packets, size, below)
+    rates = (bitrate, total, width, height, fps)
+    return EncodingReport(active, known, *rates, Target(*target), packets, size, below, reordered)
 
 
 def _shown(fields: Any) -> ShownLayer | None:

@@ -16,6 +16,8 @@ CURRENT_S: Final = 90.0
 """What lasts is told again each minute; what was not told again for as long is over."""
 KEY_FRAME_US: Final = 10_000_000
 """How long a picture may flow without a key frame."""
+REORDERED: Final = 2
+"""Pictures a second out of order that make B-frames; a single one may be a clock that was put back."""
 SETTLING_US: Final = 3_000_000
 """How long a connection and each of its tracks may take."""
 
@@ -106,7 +108,7 @@ def incoming(
                     has_video=any(track.kind is Kind.VIDEO for track in feed.tracks),
                     best=max(encodings, key=lambda one: (one.width * one.height, one.bitrate_bps), default=None),
                     bitrate_bps=sum(one.bitrate_bps for one in encodings),
-                    troubles=_troubles(stream, feed, report, now_s, address),
+                    troubles=_troubles(stream, feed, encodings, report, now_s, address),
                 )
             )
     return found
@@ -119,7 +121,12 @@ def _state(feed: Feed) -> State:
 
 
 def _troubles(
-    stream: Stream, feed: Feed, report: TransportReport | None, now_s: float, address: str
+    stream: Stream,
+    feed: Feed,
+    encodings: list[EncodingReport],
+    report: TransportReport | None,
+    now_s: float,
+    address: str,
 ) -> tuple[Trouble, ...]:
     """What was said of it, and what its report shows; each code once."""
     said = [
@@ -127,7 +134,7 @@ def _troubles(
         for one in feed.problems
         if now_s - one.at_s < CURRENT_S
     ]
-    seen = [*_of_flow(feed), *(_of_report(stream, feed, report, address) if report is not None else ())]
+    seen = [*_of_flow(feed, encodings), *(_of_report(stream, feed, report, address) if report is not None else ())]
     known = {one.code for one in said}
     return (*said, *(one for one in seen if one.code not in known))
 
@@ -135,13 +142,20 @@ def _troubles(
 _HINTS: Final = frozenset({"no_audio", "no_video"})
 
 
-def _of_flow(feed: Feed) -> list[Trouble]:
+def _of_flow(feed: Feed, encodings: list[EncodingReport]) -> list[Trouble]:
     if feed.stalled:
         return [Trouble("stalled", "Nothing has arrived for 5 seconds: is the encoder running, and is its line up?")]
+    found: list[Trouble] = []
+    if any(one.reordered >= REORDERED for one in encodings):
+        text = (
+            "The picture has B-frames, and stutters for all viewers: set bframes=0 (tune zerolatency) in the encoder."
+        )
+        found.append(Trouble("b_frames", text))
     kinds = {track.kind for track in feed.tracks}
     if feed.live and kinds == {Kind.VIDEO}:
-        return [Trouble("no_audio", "Only a picture comes: if sound is wanted, add an audio track.", is_hint=True)]
-    return []
+        text = "Only a picture comes: if sound is wanted, add an audio track."
+        found.append(Trouble("no_audio", text, is_hint=True))
+    return found
 
 
 def _of_report(stream: Stream, feed: Feed, report: TransportReport, address: str) -> list[Trouble]:

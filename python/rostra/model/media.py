@@ -447,7 +447,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class EncodingReport:
-    """One encoding as it flows. Sizes 0: not known. ``layers`` is empty where there is but one."""
+    """One encoding as it flows. Sizes 0: not known. ``layers`` is empty where there is but one.
+
+    ``reordered``: those of the ``fps`` pictures that are shown before one that came earlier, as B-frames are.
+    """
 
     active: bool = False
     codec: Codec | None = None
@@ -460,6 +463,7 @@ class EncodingReport:
     packets: int = 0
     bytes: int = 0
     layers: tuple[LayerReport, ...] = ()
+    reordered: int = 0
 
 
 @dataclass(frozen=True, slots=True)

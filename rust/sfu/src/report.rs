@@ -31,6 +31,8 @@ pub struct EncodingReport {
     pub height: u16,
     /// Pictures over the last second.
     pub fps: u8,
+    /// Of them those that are shown before one that came earlier: B-frames, which no player of WebRTC puts in order.
+    pub reordered: u8,
     /// What the publisher means to send.
     pub target: Target,
     /// Packets since the encoding began.

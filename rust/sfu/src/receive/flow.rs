@@ -9,16 +9,23 @@ use crate::meta::PacketMeta;
 use crate::report::{EncodingReport, Target};
 use crate::time::Time;
 
+/// A picture that lies further back than this, in units of 1/90000 s, begins another timeline: no encoder reorders over a second.
+const MAX_REORDERING: i32 = 90_000;
+
 /// What is told of an encoding.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
     pub(super) payload: Rate,
     pub(super) total: Rate,
     pub(super) pictures: Rate,
+    /// Of them those that are shown before one that came earlier.
+    pub(super) reordered: Rate,
     pub(super) pace: Pace,
     pub(super) last: Option<Time>,
-    /// Timestamp of the newest picture.
+    /// Timestamp of the picture that is shown last.
     pub(super) picture: Option<u32>,
+    /// Timestamp of the packet that came last in the order of numbers.
+    decoded: Option<u32>,
     pub(super) sizes: Sizes,
     pub(super) target: Target,
     pub(super) packets: u64,
@@ -30,13 +37,14 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// Account for a packet that is kept.
+    /// Account for a packet that is kept. `is_newest`: none of a higher number came before.
     pub(super) fn packet(
         &mut self,
         layers: &mut Option<Box<LayerTable>>,
         rate: &Rate,
         meta: &PacketMeta,
         packet: &[u8],
+        is_newest: bool,
     ) {
         let now = meta.arrival;
         let patience = self.pace.patience();
@@ -45,13 +53,8 @@ impl Flow {
         self.packets += 1;
         self.bytes += u64::from(meta.payload_len);
         self.payload.add(now, usize::from(meta.payload_len));
-        if self
-            .picture
-            .is_none_or(|picture| (meta.timestamp.wrapping_sub(picture) as i32) > 0)
-        {
-            self.picture = Some(meta.timestamp);
-            self.pictures.add(now, 1);
-            self.pace.picture(now);
+        if is_newest {
+            self.picture(now, meta.timestamp);
         }
         if layers.is_some() || !meta.layer.is_base() {
             let layers = layers.get_or_insert_with(|| Box::new(LayerTable::after(*rate, before)));
@@ -64,6 +67,26 @@ impl Flow {
                 self.set_sizes(sizes);
             }
         }
+    }
+
+    /// A packet in the order of numbers, which is that of decoding.
+    fn picture(&mut self, now: Time, timestamp: u32) {
+        if self.decoded.replace(timestamp) == Some(timestamp) {
+            return;
+        }
+        self.pictures.add(now, 1);
+        self.pace.picture(now);
+        let ahead = self.picture.map(|picture| timestamp.wrapping_sub(picture) as i32);
+        if ahead.is_some_and(|ahead| (-MAX_REORDERING..0).contains(&ahead)) {
+            self.reordered.add(now, 1);
+        } else {
+            self.picture = Some(timestamp);
+        }
+    }
+
+    /// Begin anew, as the sequence numbers did.
+    pub(super) fn restart(&mut self) {
+        (self.picture, self.decoded) = (None, None);
     }
 
     /// Sizes that were told; those of layers that were not stay unknown.
@@ -114,7 +137,7 @@ impl Encoding {
 
     /// Pictures per second over the last second.
     pub fn fps(&self, now: Time) -> u8 {
-        u8::try_from((bps(self.flow.pictures, now) + 4) / 8).unwrap_or(u8::MAX)
+        per_second(self.flow.pictures, now)
     }
 
     /// What the publisher means to send.
@@ -134,6 +157,7 @@ impl Encoding {
             width,
             height,
             fps: self.fps(now),
+            reordered: per_second(flow.reordered, now),
             target: flow.target,
             packets: flow.packets,
             bytes: flow.bytes,
@@ -156,6 +180,11 @@ impl Encoding {
         let changed = std::mem::take(&mut self.flow.changed);
         std::mem::replace(&mut self.flow.told, told) != told || changed
     }
+}
+
+/// Pictures as they would be counted now.
+fn per_second(pictures: Rate, now: Time) -> u8 {
+    u8::try_from((bps(pictures, now) + 4) / 8).unwrap_or(u8::MAX)
 }
 
 /// A rate as it would be now.

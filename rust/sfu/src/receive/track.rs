@@ -244,10 +244,11 @@ impl Encoding {
         if !ring.store(meta, packet) {
             return Err(DropReason::Duplicate);
         }
-        if ring.newest() == Some(meta.seq) {
+        let is_newest = ring.newest() == Some(meta.seq);
+        if is_newest {
             self.codec = Some(codec);
         }
-        self.flow.packet(&mut self.layers, &self.rate, &meta, packet);
+        self.flow.packet(&mut self.layers, &self.rate, &meta, packet, is_newest);
         self.rate.add(meta.arrival, packet.len());
         if meta.start
             && let Some(structure) = &self.structure
@@ -286,7 +287,7 @@ impl Encoding {
         self.key_frame = None;
         self.clock = None;
         self.structure = None;
-        self.flow.picture = None;
+        self.flow.restart();
     }
 
     pub(super) fn set_clock(&mut self, clock: Option<ClockMap>) {

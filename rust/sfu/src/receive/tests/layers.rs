@@ -162,6 +162,46 @@ fn the_report_tells_rates_size_and_pictures() {
     assert_eq!((encoding.packets, encoding.bytes), (60, 60 * 500));
 }
 
+/// Two seconds of one picture in each packet, 30 a second; `shown` gives the place of each in the order of showing. Pictures and
+/// those out of order in the second after.
+fn told_of_order(shown: impl Fn(u16) -> u32) -> (u8, u8) {
+    let mut bench = Bench::new(&[video("v", 1)]);
+    for seq in 0..60 {
+        let packet = Packet::new(5, VP8, seq)
+            .timestamp(shown(seq).wrapping_mul(3_000))
+            .mid("v");
+        bench.send(ms(u64::from(seq) * 100 / 3), &packet).expect("kept");
+    }
+    let encoding = bench.track().report(ms(2_000)).encodings[0].clone();
+    (encoding.fps, encoding.reordered)
+}
+
+#[test]
+fn pictures_that_are_shown_before_one_that_came_earlier_are_told() {
+    let (fps, reordered) = told_of_order(u32::from);
+    assert!((29..=31).contains(&fps) && reordered == 0, "{fps} {reordered}");
+    // I P B B P B B …
+    let (fps, reordered) = told_of_order(|seq| u32::from(seq / 3 * 3 + [2, 0, 1][usize::from(seq % 3)]));
+    assert!((29..=31).contains(&fps), "{fps}");
+    assert!((19..=21).contains(&reordered), "{reordered}");
+}
+
+#[test]
+fn a_clock_that_was_put_back_is_no_reordering() {
+    let (fps, reordered) = told_of_order(|seq| if seq < 40 { 300_000 } else { 0 } + u32::from(seq));
+    assert!((29..=31).contains(&fps) && reordered == 0, "{fps} {reordered}");
+}
+
+#[test]
+fn a_packet_that_comes_late_is_no_reordering() {
+    let mut bench = Bench::new(&[video("v", 1)]);
+    for seq in [0_u16, 1, 3, 2, 5, 4, 7, 6, 9, 8] {
+        let packet = Packet::new(5, VP8, seq).timestamp(u32::from(seq) * 3_000).mid("v");
+        bench.send(ms(u64::from(seq) * 33), &packet).expect("kept");
+    }
+    assert_eq!(bench.track().report(ms(330)).encodings[0].reordered, 0);
+}
+
 /// The packets of one VP9 picture in `spatial` layers.
 fn vp9_picture(bench: &mut Bench, now: u64, seq: &mut u16, spatial: u8, temporal: u8, key: bool) {
     let timestamp = now as u32 * 90;
