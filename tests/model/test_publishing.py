@@ -79,7 +79,9 @@ def test_when_the_last_feed_leaves_the_source_is_inactive_at_once_and_no_slot_ke
     assert scene.heard(viewer)[-1] == Inactive(KEY, None)
     assert SourceEnded(KEY, None) in effects
     assert effects[-1] == CloseTransport(publisher.transport)
-    assert not any(isinstance(effect, BindSlot | UnbindSlot) for effect in effects)
+    # Also what the media plane let go of by itself: it may have waited to replace something that is still there.
+    orders = [effect for effect in effects if isinstance(effect, BindSlot | UnbindSlot)]
+    assert orders == [UnbindSlot(viewer, Mid("0")), UnbindSlot(viewer, Mid("1"))]
     assert scene.shows(viewer) == {"0": None, "1": None}
     assert scene.stream.sources == {}
 

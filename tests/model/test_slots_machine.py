@@ -301,6 +301,11 @@ class Slots(RuleBasedStateMachine):
         del self.feeds[transport]
         self.has_news = True
 
+    @rule(late=st.booleans())
+    def key_frames(self, late: bool) -> None:
+        """Slots keep what they show while the key frame of what was ordered does not come."""
+        (self.engine.delay_key_frames if late else self.engine.bring_key_frames)()
+
     @precondition(lambda self: self.feeds)
     @rule(number=st.integers(0, 99), active=st.booleans(), late=st.booleans())
     def flow(self, number: int, active: bool, late: bool) -> None:

@@ -504,7 +504,8 @@ def test_a_refused_binding_is_tried_again_when_its_source_changes() -> None:
     scene = Scene()
     main = live(scene)
     viewer = scene.view()
-    assert scene.media(Rejected(viewer, Mid("0"), RefusalCode.CODEC_NOT_NEGOTIATED)) == []
+    refused = Rejected(viewer, Mid("0"), RefusalCode.CODEC_NOT_NEGOTIATED)
+    assert scene.media(refused) == [UnbindSlot(viewer, Mid("0"))]  # what it was to replace goes
     assert scene.shows(viewer)["0"] is None
     assert scene.media(TransportStalled(main.transport)) == [main_bind(viewer, "0", main.tracks[0])]
 

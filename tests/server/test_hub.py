@@ -11,7 +11,7 @@ from rostra.media.engine import Overloaded
 from rostra.media.fake import FakeEngine
 from rostra.model.bandwidth import BandwidthWish
 from rostra.model.effects import Active, Inactive, Layers, SignalEvent, Speaking, Stopped, ViewerCount
-from rostra.model.ids import AccountId, ServerId
+from rostra.model.ids import AccountId, ServerId, SourceId
 from rostra.model.layers import LayerWish
 from rostra.model.media import (
     BandwidthSpec,
@@ -63,10 +63,10 @@ class Picky(FakeEngine):
         raise ValueError("spec.local_ufrag: too long")
 
 
-def publish(hub: Hub, peer: Ear | None = None) -> TransportId:
+def publish(hub: Hub, peer: Ear | None = None, *, source: SourceId | None = None) -> TransportId:
     grant = PublishGrant(KEY, SERVER, multisource=True, subscribe_requires_auth=False)
     peer = peer or Ear()
-    opened = hub.publish(grant, PUBLISH, peer, codec=Codec.VP8, source=None, priority=None, events=ALL_EVENTS)
+    opened = hub.publish(grant, PUBLISH, peer, codec=Codec.VP8, source=source, priority=None, events=ALL_EVENTS)
     hub.announce(opened.transport)
     return opened.transport
 
@@ -210,6 +210,32 @@ def test_credentials_are_never_used_twice() -> None:
     assert len({spec.local_ufrag for spec in specs}) == len({spec.local_pwd for spec in specs}) == 50
     ssrcs = [ssrc for spec in specs for slot in spec.slots for ssrc in (slot.ssrc, slot.rtx_ssrc)]
     assert len(set(ssrcs)) > 190
+
+
+def started(hub: Hub, engine: FakeEngine, source: SourceId | None) -> TransportId:
+    publisher = publish(hub, source=source)
+    start(engine, publisher)
+    hub.drain()
+    return publisher
+
+
+@pytest.mark.parametrize("is_seen", [True, False], ids=["before its key frame", "before the order arrived"])
+def test_a_source_that_ends_before_it_was_shown_does_not_leave_the_old_picture(is_seen: bool) -> None:
+    """The viewer wants the other source, of which there is nothing to show, and was told that it ended."""
+    engine = FakeEngine()
+    hub = Hub(engine)
+    viewer = view(hub)
+    started(hub, engine, None)
+    other = started(hub, engine, SourceId("cam"))
+    engine.delay_key_frames()
+    if not is_seen:
+        engine.drop(other)
+    hub.project(Project(viewer, SourceId("cam"), (show("0", VIDEO),)))
+    if is_seen:
+        engine.drop(other)
+    hub.drain()
+    assert engine.slots(viewer)[Mid("0")] is None
+    assert engine.slots(viewer)[Mid("1")] is not None
 
 
 # --- Voices ---------------------------------------------------------------------------------------------------------

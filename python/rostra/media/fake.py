@@ -130,6 +130,7 @@ class FakeEngine:
         self._speakers: dict[GroupId, tuple[Speaker, ...]] = {}
         self.is_silent = False
         """Whether ``Inspect`` goes unanswered, as when the media threads are stuck."""
+        self._are_key_frames_late = False
         self._is_closed = False
         self._readable = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -198,9 +199,21 @@ class FakeEngine:
         self._tell(TrackStarted(owner, track))
         for transport, viewer in self._transports.items():
             for mid, slot in viewer.slots.items():
-                if slot.staged == track:
+                if slot.staged == track and not self._are_key_frames_late:
                     self._show(transport, mid, slot, track)
         self._fill()
+
+    def delay_key_frames(self) -> None:
+        """What is bound from now on stays staged, whether its track has started or not."""
+        self._are_key_frames_late = True
+
+    def bring_key_frames(self) -> None:
+        """Every track that has started is shown wherever it is staged, from now on at once."""
+        self._are_key_frames_late = False
+        for transport, viewer in self._transports.items():
+            for mid, slot in viewer.slots.items():
+                if slot.staged is not None and self.is_live(slot.staged):
+                    self._show(transport, mid, slot, slot.staged)
 
     def stall(self, transport: TransportId) -> None:
         """No packet for 5 s."""
@@ -418,7 +431,8 @@ class FakeEngine:
             return RefusalCode.CODEC_NOT_NEGOTIATED
         self._leave_pool(viewer, transport, mid)
         slot.choice, slot.priority = command.choice, command.priority
-        if track in self._transports[owner].started:
+        is_ready = track in self._transports[owner].started and not self._are_key_frames_late
+        if is_ready or slot.shows == track:
             self._show(transport, mid, slot, track)
         else:
             slot.staged = track

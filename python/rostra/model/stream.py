@@ -303,11 +303,10 @@ def with_feeds(stream: Stream, source: SourceId | None, feeds: tuple[Feed, ...])
     stream, voices = with_voices(stream, after)
     if not feeds:
         stream = replace(stream, sources={name: one for name, one in stream.sources.items() if name != source})
-    moved: tuple[Effect, ...] = ()
     if source is None and live:
-        stream, moved = _followed(stream, after)
+        stream = _followed(stream, after)
     stream, slots = _rebound(stream, after)
-    binds = (*voices, *moved, *slots)
+    binds = (*voices, *slots)
     if live == before.live:
         return Decision(stream, binds)
     if live:
@@ -352,13 +351,12 @@ def tell_viewers(stream: Stream, event: SignalEvent) -> Decision:
     return Decision(stream, (Send(tuple(to), event),) if to else ())
 
 
-def _followed(stream: Stream, main: Source) -> tuple[Stream, tuple[Effect, ...]]:
+def _followed(stream: Stream, main: Source) -> Stream:
     """Viewers that were shown another source for want of a main one want that now.
 
     Each m-line when its first packet came: until then the old picture stays. What the main source does not have, or
     the viewer cannot play, is shown no more: sound of one source with the picture of another would be of neither.
     """
-    effects: list[Effect] = []
     changed: dict[TransportId, Viewer] = {}
     for viewer in stream.viewers.values():
         if not viewer.follows:
@@ -373,22 +371,15 @@ def _followed(stream: Stream, main: Source) -> tuple[Stream, tuple[Effect, ...]]
             if main.showable(name) is None and any(feed.named(name) is not None for feed in main.feeds):
                 waits = True
                 continue
-            bound = slot.bound
-            if bound is not None and main.showable(name, slot.codecs) is None:
-                effects.append(UnbindSlot(viewer.transport, mid))
-                bound = None
-            slots[mid] = replace(slot, wanted=replace(slot.wanted, source=None), bound=bound)
+            slots[mid] = replace(slot, wanted=replace(slot.wanted, source=None))
         changed[viewer.transport] = replace(viewer, slots={**viewer.slots, **slots}, pinned=None, follows=waits)
-    if changed:
-        stream = replace(stream, viewers={**stream.viewers, **changed})
-    return stream, tuple(effects)
+    return replace(stream, viewers={**stream.viewers, **changed}) if changed else stream
 
 
 def _rebound(stream: Stream, source: Source) -> tuple[Stream, tuple[Effect, ...]]:
     """Every slot that wants the source shows what it has to."""
     effects: list[Effect] = []
     changed: dict[TransportId, Viewer] = {}
-    alive = {track.track for feed in source.feeds for track in feed.tracks}
     for viewer in stream.viewers.values():
         slots: dict[Mid, Slot] = {}
         for mid, slot in viewer.slots.items():
@@ -401,7 +392,7 @@ def _rebound(stream: Stream, source: Source) -> tuple[Stream, tuple[Effect, ...]
             slots[mid] = replace(slot, bound=bound)
             if track is not None:
                 effects.append(viewer.bind(mid, slot.wanted, track))
-            elif slot.bound in alive:  # a track that ended has left its slots by itself (docs/seam.md)
+            else:  # also when the track ended: one that was staged leaves behind what it was to replace
                 effects.append(UnbindSlot(viewer.transport, mid))
         if slots:
             changed[viewer.transport] = replace(viewer, slots={**viewer.slots, **slots})

@@ -258,16 +258,16 @@ def rejected(stream: Stream, viewer: Viewer, mid: Mid, code: RefusalCode) -> Dec
     """The media plane refused an order for a slot. What the slot wants is tried again when its source changes.
 
     An unknown track is one that ended while the order was under way. The stream heard of its end before, and has
-    ordered something else since.
+    ordered something else since. After another refusal the slot still shows what it showed, which nobody wants there.
     """
     slot = viewer.slots.get(mid)
     if slot is None or code is RefusalCode.UNKNOWN_TRACK:
         return Decision(stream)
     if code is RefusalCode.UNKNOWN_SLOT:
         slots = {one: kept for one, kept in viewer.slots.items() if one != mid}
-    else:
-        slots = {**viewer.slots, mid: replace(slot, bound=None)}
-    return Decision(with_viewer(stream, replace(viewer, slots=slots)))
+        return Decision(with_viewer(stream, replace(viewer, slots=slots)))
+    slots = {**viewer.slots, mid: replace(slot, bound=None)}
+    return Decision(with_viewer(stream, replace(viewer, slots=slots)), (UnbindSlot(viewer.transport, mid),))
 
 
 def connected(stream: Stream, viewer: Viewer) -> Decision:
