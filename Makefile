@@ -106,7 +106,7 @@ wheel: $(STAMPS)/web $(STAMPS)/python ## The installable wheel, in dist/
 	$(call say,Building the wheel)
 	@$(call openssl_source)
 	@rm -rf dist
-	@env -u OPENSSL_NO_VENDOR $(VENV)/bin/maturin build --release --quiet --auditwheel check --out dist
+	@env -u OPENSSL_NO_VENDOR $(VENV)/bin/maturin build --release --strip --quiet --auditwheel check --out dist
 
 requirements: ## Resolve and hash the Python requirements anew
 	@$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.txt

@@ -1,20 +1,24 @@
 """The worker in its own process, with encoders that behave, that do not, and that are not."""
 
 import asyncio
+import contextlib
 import errno
 import itertools
 import os
 import signal
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiortc.rtp import RtpPacket
 
+from rostra.ingest.worker import network_of
 from rostra.model.media import Codec, Kind
 from rostra.server import rtmp as module
 from tests.ingest.client import Client, chunks, fields, number, text
-from tests.ingest.conftest import TOKEN, Place, av_tags, descriptors, place
+from tests.ingest.conftest import TIMEOUT_S, TOKEN, Place, av_tags, descriptors, place
 from tests.ingest.test_packets import decoded, h264_back
 
 
@@ -279,6 +283,55 @@ async def test_a_worker_that_does_not_end_with_its_channel_is_ended(
     await ingest.until(lambda: ingest.rtmp.starts == 2)
     await ingest.publisher()
     assert not Path(f"/proc/{worker}").exists()
+
+
+async def test_a_worker_whose_codec_hangs_ends_when_its_server_was_killed() -> None:
+    """Nobody is left then who would kill it."""
+    hangs = """
+import asyncio, threading
+from rostra.ingest.worker import Encoder
+
+def hang():
+    print("hangs", flush=True)
+    threading.Event().wait()
+
+async def run(self):
+    await asyncio.get_running_loop().run_in_executor(self._settings.pool, hang)
+
+Encoder.run = run
+import rostra.ingest.__main__
+"""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:
+        passed = (listener.fileno(), theirs.fileno())
+        worker = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-c", hangs, *map(str, passed)], pass_fds=passed, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            theirs.close()
+            assert worker.stdout is not None
+            with socket.create_connection(listener.getsockname()):
+                async with asyncio.timeout(TIMEOUT_S):
+                    assert await worker.stdout.readline() == b"hangs\n"
+                    ours.close()
+                    assert await worker.wait() == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                worker.kill()
+            await worker.wait()
+
+
+@pytest.mark.parametrize(
+    ("peer", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1::"),
+        ("fe80::1%eth0", "fe80::"),
+    ],
+)
+def test_connections_count_by_what_one_customer_has_of_addresses(peer: str, network: str) -> None:
+    assert network_of(peer) == network
 
 
 async def test_a_worker_that_cannot_be_started_is_tried_again(ingest: Place, monkeypatch: pytest.MonkeyPatch) -> None:

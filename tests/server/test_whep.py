@@ -17,6 +17,7 @@ from rostra.model.description import Direction
 from rostra.model.media import BindSlot, EncodingReport, Kind, LayerChoice, Mid, TrackId, TransportId
 from rostra.model.token import PublishToken, StreamPattern
 from rostra.protocol import sdp
+from rostra.server import resources
 from rostra.server.outbox import Outbox
 from rostra.server.resources import EventStream
 from rostra.server.whep import Listening
@@ -381,6 +382,25 @@ async def test_a_layer_that_cannot_be_is_refused(server: Server, body: str) -> N
         (line,) = validation(reply)
         assert line.startswith("body: Invalid layer")
         assert bound == [command for command in server.engine.commands if isinstance(command, BindSlot)]
+
+
+async def test_layers_and_event_streams_change_at_a_measured_rate(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "CHANGES", (3, 0.0))
+    async with server.publisher():
+        reply = await whep(server)
+        viewer, below = await viewer_of(server, reply), links(reply)
+        assert await chosen(server, below["layer"][0], {"encodingId": "0"}, viewer) == LayerChoice(encoding=0)
+        assert await chosen(server, below["layer"][0], None, viewer) == LayerChoice()
+        await listened(server, reply, "layers")
+        for refused in (
+            await server.client.post(below["layer"][0], json={"encodingId": "0"}),
+            await server.client.delete(below["layer"][0]),
+            await server.client.post(below["server-sent-events"][0], json=["layers"]),
+        ):
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert server.engine.choice(viewer, Mid("0")) == LayerChoice()
 
 
 async def test_sound_has_no_layers(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ def main() -> None:
     logging.getLogger("libav").setLevel(logging.CRITICAL)
     limit()
     asyncio.run(_run(int(sys.argv[1]), int(sys.argv[2]), reencode="--reencode" in sys.argv[3:]))
+    os._exit(0)  # the interpreter's own end waits for threads, and a codec may hang in one
 
 
 main()

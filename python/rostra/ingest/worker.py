@@ -9,6 +9,7 @@ import resource
 import socket
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 from rostra.ingest.channel import Channel
@@ -27,7 +28,7 @@ from rostra.protocol.ingest import (
 
 MAX_CONNECTIONS: Final = 512
 MAX_FROM_ONE: Final = 256
-"""Connections of one address: a studio behind a NAT, or a proxy, has fewer."""
+"""Connections of one network (``network_of``): a studio behind a NAT, or a proxy, has fewer."""
 MAX_MEMORY: Final = 8 << 30
 """Address space. Threads of codecs reserve much and use little."""
 MAX_FILES: Final = 4096
@@ -50,7 +51,7 @@ class Worker:
         self._settings: Final = Settings(self, self._pool, reencode)
         self._encoders: Final[dict[int, Encoder]] = {}
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
-        self._addresses: Final[dict[str, int]] = {}
+        self._networks: Final[dict[str, int]] = {}
         self._questions: Final[dict[int, asyncio.Future[tuple[Any, int | None]]]] = {}
         self._numbers: Final = itertools.count(1)
         self._closed: Final = asyncio.Event()
@@ -87,17 +88,18 @@ class Worker:
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
             peer = str(address[0])
-            if len(self._encoders) >= MAX_CONNECTIONS or self._addresses.get(peer, 0) >= MAX_FROM_ONE:
+            network = network_of(peer)
+            if len(self._encoders) >= MAX_CONNECTIONS or self._networks.get(network, 0) >= MAX_FROM_ONE:
                 connection.close()
                 await asyncio.sleep(0)  # where the next one waits already, no accept does
                 continue
             connection.setblocking(False)
             number = next(self._numbers)
             encoder = self._encoders[number] = Encoder(number, connection, peer, self._settings)
-            self._addresses[peer] = self._addresses.get(peer, 0) + 1
-            self._tasks[number] = tasks.create_task(self._serve(encoder, peer))
+            self._networks[network] = self._networks.get(network, 0) + 1
+            self._tasks[number] = tasks.create_task(self._serve(encoder, network))
 
-    async def _serve(self, encoder: Encoder, peer: str) -> None:
+    async def _serve(self, encoder: Encoder, network: str) -> None:
         try:
             reason = await encoder.run()
         except Stuck:
@@ -110,9 +112,9 @@ class Worker:
             del self._encoders[encoder.number]
             self._tasks.pop(encoder.number, None)
             self._questions.pop(encoder.number, None)
-            self._addresses[peer] -= 1
-            if not self._addresses[peer]:
-                del self._addresses[peer]
+            self._networks[network] -= 1
+            if not self._networks[network]:
+                del self._networks[network]
         self.tell(Ended(encoder.number, reason))
 
     def _on_message(self, data: bytes, descriptor: int | None) -> None:
@@ -129,6 +131,16 @@ class Worker:
 
     def _on_close(self) -> None:
         self._closed.set()
+
+
+def network_of(peer: str) -> str:
+    """What one customer has of addresses: one of IPv4, 2⁶⁴ of IPv6 (RFC 6177)."""
+    address = ip_address(peer)
+    if isinstance(address, IPv4Address):
+        return peer
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> 64 << 64))
 
 
 def limit() -> None:

@@ -161,6 +161,16 @@ async def session(resources: Resources, name: str, request: Request, restart: Re
             raise not_allowed(SESSION_METHODS)
 
 
+def count_change(resource: Resource) -> None:
+    """One change more of this session.
+
+    Raises:
+        HTTPException: 429, it has been changed too often (RFC 9725 §5).
+    """
+    if not resource.changes.take(asyncio.get_running_loop().time()):
+        raise HTTPException(429, "Too Many Requests", headers={"Retry-After": "1"})
+
+
 async def _patch(resources: Resources, name: str, request: Request, restart: Restart) -> Response:
     """Candidates, or a restart of ICE (RFC 9725 §4.3). Nothing is awaited between looking at the tag and a change."""
     resource = found(resources, name, request)
@@ -168,8 +178,7 @@ async def _patch(resources: Resources, name: str, request: Request, restart: Res
     _check_condition(request, resource)
     if resources.is_busy:
         raise overloaded()
-    if not resource.changes.take(asyncio.get_running_loop().time()):
-        raise HTTPException(429, "Too Many Requests", headers={"Retry-After": "1"})
+    count_change(resource)
     with resources:
         body = await read_body(request, sdpfrag.MAX_TEXT)
     resource = found(resources, name, request)

@@ -138,13 +138,16 @@ async def _layer(context: Context, resources: Resources, name: str, request: Req
         case "POST":
             resource = doors.found(resources, name, request)
             check_body(request, _MAX_LAYER_BODY, "application/json")
+            doors.count_change(resource)
             with doors.refusing():
                 wish = _wanted_layer(await read_body(request, _MAX_LAYER_BODY), resource)
                 context.hub.select(doors.found(resources, name, request).transport, wish)
             return Response(status_code=200)
         case "DELETE":
+            resource = doors.found(resources, name, request)
+            doors.count_change(resource)
             with doors.refusing():
-                context.hub.select(doors.found(resources, name, request).transport, AUTOMATIC)
+                context.hub.select(resource.transport, AUTOMATIC)
             return Response(status_code=200)
         case _:
             raise doors.not_allowed(_LAYER_METHODS)
@@ -177,8 +180,9 @@ async def _events(context: Context, resources: Resources, name: str, request: Re
         case "OPTIONS":
             return doors.preflight(_EXTENSION_METHODS, Accept_Post="application/json")
         case "POST":
-            doors.found(resources, name, request)
+            resource = doors.found(resources, name, request)
             check_body(request, sse.MAX_BODY, "application/json")
+            doors.count_change(resource)
             with doors.refusing():
                 wanted = sse.decode_names(await read_body(request, sse.MAX_BODY))
             resource = doors.found(resources, name, request)
