@@ -472,7 +472,9 @@ impl Estimator {
             let yielded = self.sent_bps(now) * YIELDED.1 < self.rate.bps() * YIELDED.0;
             self.strikes += u32::from(full && yielded);
             let arriving = arriving.map(|bps| (bps as f64 / self.loss.passed()) as u64);
-            self.rate.congested(now, arriving, standing_us, rtt);
+            if !self.rate.congested(now, arriving, standing_us, rtt) {
+                self.confirm(now, rtt);
+            }
             self.prober.congested(now, arriving);
         } else if lost > EXCESS.1 {
             let peak = self
@@ -482,6 +484,8 @@ impl Estimator {
             let lower = (self.rate.bps() as f64 * (1.0 - lost / 2.0)) as u64;
             if self.rate.lower_to(now, lower.max(peak)) {
                 self.prober.congested(now, arriving);
+            } else {
+                self.confirm(now, rtt);
             }
         } else if calm || rivalled {
             let unprobed = self.prober.overdue(now) > UNPROBED;
@@ -499,6 +503,14 @@ impl Estimator {
         if let Some(measured) = self.prober.result(now, self.rate.bps()) {
             self.rate
                 .measured((measured as f64 / self.loss.passed()) as u64, steady.unwrap_or(0));
+        }
+    }
+
+    /// Congestion did not lower the estimate, because more arrives. Where more is shown than was ever estimated (pictures begin at their best
+    /// while nobody knows the line) it says all the same that the line does not carry it.
+    fn confirm(&mut self, now: Time, rtt: Duration) {
+        if self.sending_bps > self.rate.bps() {
+            self.rate.confirmed(now, rtt);
         }
     }
 

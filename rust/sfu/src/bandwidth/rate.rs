@@ -58,7 +58,7 @@ impl Rate {
         self.bps as u64
     }
 
-    /// When it was last lowered because of congestion.
+    /// When congestion last lowered it, or confirmed it.
     pub fn decreased(&self) -> Option<Time> {
         self.decreased
     }
@@ -142,6 +142,14 @@ impl Rate {
     pub fn lower_to(&mut self, now: Time, bps: u64) -> bool {
         self.updated = now;
         self.lower(now, bps as f64)
+    }
+
+    /// Congestion, though not below the estimate: more was sent, and the line does not carry that.
+    pub fn confirmed(&mut self, now: Time, rtt: Duration) {
+        if !self.is_settling(now, rtt) {
+            self.decreased = Some(now);
+            self.guessed = false;
+        }
     }
 
     fn is_settling(&self, now: Time, rtt: Duration) -> bool {

@@ -88,6 +88,8 @@ pub enum Source {
 pub struct Outcome {
     /// Every 100 ms: seconds, estimate, layer.
     pub samples: Vec<(f64, u64, usize)>,
+    /// Seconds at which the line was first known to carry no more.
+    pub limit: Option<f64>,
     /// Every packet of ours: seconds at which it was sent, wait in the queue of the line in ms.
     pub waits: Vec<(f64, f64)>,
     /// Wait in our own queue, ms.
@@ -281,6 +283,9 @@ pub fn run(line: &Line, source: Source, seconds: u64, seed: u64) -> Outcome {
             let wanted = if wanted > 0 { wanted + AUDIO_BPS } else { 0 };
             estimator.set_demand(time, rate + AUDIO_BPS, wanted);
             outcome.samples.push((at, estimate, chooser.layer));
+            if estimator.is_limit(time) {
+                outcome.limit.get_or_insert(at);
+            }
         }
         if now >= next_frame {
             next_frame += FRAME_US;

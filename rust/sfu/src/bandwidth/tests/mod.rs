@@ -194,6 +194,28 @@ fn who_sends_little_keeps_the_estimate_and_does_not_raise_it() {
 }
 
 #[test]
+fn who_sends_more_than_was_ever_estimated_is_told_that_the_line_carries_no_more() {
+    // Pictures that begin at their best, because nobody knows what the line carries, on one that becomes slow a moment after. What stands in its
+    // queue by then takes up to 0.7 s to leave, and what comes meanwhile is lost.
+    for slow_from in [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0] {
+        for bps in [700_000, 1_000_000, 1_700_000] {
+            let line = Line {
+                queue_ms: 200,
+                ..Line::steps(&[(0.0, 6_000_000), (slow_from, bps)])
+            };
+            for outcome in runs(&line, Source::Constant(4_000_000, 0), 20) {
+                let known = outcome.limit.map(|at| at - slow_from);
+                assert!(
+                    known.is_some_and(|s| s < 2.5),
+                    "{bps} from {slow_from}: {known:?}, {}",
+                    outcome.estimate_at(20.0)
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_rival_leaves_us_something_and_we_it() {
     let line = Line {
         rival: Some((10.0, 70.0)),
