@@ -1,4 +1,7 @@
-"""What is answered to which offer. Offers are texts of real clients, or built here from values."""
+"""What is answered to which offer. Offers are texts of real clients, or built here from values.
+
+Long, because every rule of an answer is asked of publishers and viewers, with the same offers.
+"""
 
 import itertools
 from collections.abc import Callable

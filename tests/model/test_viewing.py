@@ -1,4 +1,7 @@
-"""Viewers come, choose what their slots show, and go."""
+"""Viewers come, choose what their slots show, and go.
+
+Long, because every choice is told by what came before it, in the same few scenes.
+"""
 
 import itertools
 from dataclasses import replace

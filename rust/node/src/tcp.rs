@@ -9,6 +9,8 @@
 //!
 //! **The end.** A connection of a transport that ended is shut down for writing, so that close_notify arrives, and closed when the peer has closed
 //! it, or after [`LINGER`].
+//!
+//! Long, because opening, reading, sending and closing change one table of connections.
 
 mod backlog;
 mod door;
