@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from rostra.config import Address, ConfigError, HttpConfig, parse_ip, parse_root_path
 from rostra.server.addresses import client_address, group, is_loopback, normalise
-from tests.server.harness import Server, configured, running
+from tests.server.harness import PUBLISH_OFFER, Server, configured, running
 from tests.server.whip_client import WHEP_OFFER, whep, whip
 
 PROXY = ("127.0.0.1",)
