@@ -16,19 +16,39 @@ const BY_NAME: Record<string, string> = {
   AbortError: 'It was cancelled.',
 };
 
+/** A token that was shown to the server; empty: none was entered. */
+export interface Shown {
+  readonly kind: 'publish' | 'subscribe';
+  readonly token: string;
+}
+
+function refusedInWords(shown: Shown | undefined): string {
+  if (!shown) return 'The server does not accept the token.';
+  if (shown.token === '') return `No ${shown.kind} token is entered: enter one above.`;
+  return `The server does not accept the ${shown.kind} token: check that it is valid, and good for this stream.`;
+}
+
 /** Whatever went wrong, in a sentence. */
-export function inWords(error: unknown): string {
+export function inWords(error: unknown, shown?: Shown): string {
   const { name, message, status } = (error ?? {}) as {
     name?: string;
     message?: string;
     status?: number;
   };
-  if (status === 401) return 'The server does not accept the token.';
+  if (status === 401) return refusedInWords(shown);
   const known = BY_MESSAGE.find(([pattern]) => pattern.test(message ?? ''));
   if (known) return known[1];
   const named = BY_NAME[name ?? ''];
   if (named) return named;
   return message ? `It did not work: ${message}` : 'It did not work.';
+}
+
+/** Why something that is tried again and again does not work yet, and what the person may do meanwhile. */
+export function waitingInWords(error: unknown): string {
+  const why = inWords(error);
+  return /stream not being published/i.test((error as Error | undefined)?.message ?? '')
+    ? `${why} Start a publisher, or check the names of stream and account. It plays by itself as soon as there is one.`
+    : `${why} The page tries again by itself.`;
 }
 
 /** `1 frame`, `2 frames`. */
