@@ -87,6 +87,8 @@ export class WatchPlayer extends LitElement {
   @state() private trouble = '';
   @state() private isMuted = false;
   @state() private canRetry = false;
+  /** The next attempt is made by itself, some seconds later. */
+  @state() private isWaiting = false;
   @state() private reading: Reading | undefined;
   @state() private delayMs: number | undefined;
   readonly #clock = new ClockReader();
@@ -205,6 +207,7 @@ export class WatchPlayer extends LitElement {
       <div class="message" role="status">
         <p>${text}</p>
         ${this.canRetry ? html`<button @click=${this.#connect}>Try again</button>` : nothing}
+        ${this.isWaiting ? html`<button @click=${() => this.#view?.reconnect()}>Try now</button>` : nothing}
       </div>
     `;
   }
@@ -251,6 +254,7 @@ export class WatchPlayer extends LitElement {
 
   readonly #connect = (): void => {
     this.canRetry = false;
+    this.isWaiting = false;
     this.trouble = '';
     this.status = { text: 'Connecting…', look: 'warn' };
     this.#view?.stop();
@@ -286,11 +290,13 @@ export class WatchPlayer extends LitElement {
       if (state === 'connected') {
         this.status = { text: 'Connected', look: 'good' };
         this.trouble = '';
+        this.isWaiting = false;
       } else if (state === 'disconnected') this.status = { text: 'Interrupted', look: 'warn' };
     });
     view.on('reconnect', ({ error }) => {
       this.status = { text: 'Trying again…', look: 'warn' };
       this.trouble = waitingInWords(error);
+      this.isWaiting = true;
       stage.lost();
       this.voices = [];
     });
@@ -305,6 +311,7 @@ export class WatchPlayer extends LitElement {
     this.status = { text: 'Not connected', look: 'bad' };
     this.trouble = inWords(error, { kind: 'subscribe', token: this.settings.subscribeToken });
     this.canRetry = true;
+    this.isWaiting = false;
   }
 
   #show(source: string | null): void {
