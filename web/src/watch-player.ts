@@ -295,7 +295,8 @@ export class WatchPlayer extends LitElement {
     });
     view.on('reconnect', ({ error }) => {
       this.status = { text: 'Trying again…', look: 'warn' };
-      this.trouble = waitingInWords(error);
+      // Tried now by the person: why it did not work before is still what there is to say.
+      if (error.name !== 'StateError') this.trouble = waitingInWords(error);
       this.isWaiting = true;
       stage.lost();
       this.voices = [];

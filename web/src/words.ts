@@ -3,10 +3,25 @@
 const BY_MESSAGE: [RegExp, string][] = [
   [/stream not being published/i, 'Nobody is publishing this stream yet.'],
   [/stream not found/i, 'The server does not know this stream.'],
-  [/streamname is not valid for token/i, 'The token does not cover this stream name.'],
+  [
+    /streamname is not valid for token/i,
+    'The token does not cover this stream name: use another name or token.',
+  ],
+  [
+    /token publishes the main source only/i,
+    'The token publishes the main source only: leave the name of the source empty.',
+  ],
   [/failed to fetch|networkerror|load failed|no connection to/i, 'The server cannot be reached.'],
   [/connection lost|connection failed|connection .*(lost|broke)/i, 'The connection was lost.'],
 ];
+
+/** Refusals of the director that another attempt does not mend. */
+const BY_CODE: Record<string, string> = {
+  account_not_found: 'The server does not know this account: check its name.',
+  name_not_covered: 'The token does not cover this stream name: use another name or token.',
+  multisource_not_allowed:
+    'The token publishes the main source only: leave the name of the source empty.',
+};
 
 const BY_NAME: Record<string, string> = {
   NotAllowedError: 'The browser was not allowed to do that. Permit it and try again.',
@@ -30,12 +45,15 @@ function refusedInWords(shown: Shown | undefined): string {
 
 /** Whatever went wrong, in a sentence. */
 export function inWords(error: unknown, shown?: Shown): string {
-  const { name, message, status } = (error ?? {}) as {
+  const { name, message, status, code } = (error ?? {}) as {
     name?: string;
+    code?: unknown;
     message?: string;
     status?: number;
   };
   if (status === 401) return refusedInWords(shown);
+  const coded = typeof code === 'string' ? BY_CODE[code] : undefined;
+  if (coded) return coded;
   const known = BY_MESSAGE.find(([pattern]) => pattern.test(message ?? ''));
   if (known) return known[1];
   const named = BY_NAME[name ?? ''];

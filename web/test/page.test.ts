@@ -46,6 +46,14 @@ describe('errors in words', () => {
       { name: 'FetchError', status: 401, message: 'Unauthorized' },
       'The server does not accept the token.',
     ],
+    [
+      { name: 'FetchError', status: 400, code: 'account_not_found', message: 'no such account' },
+      'The server does not know this account: check its name.',
+    ],
+    [
+      new Error('This token publishes the main source only'),
+      'The token publishes the main source only: leave the name of the source empty.',
+    ],
     [new TypeError('Failed to fetch'), 'The server cannot be reached.'],
     [new Error('Connection lost'), 'The connection was lost.'],
     [
