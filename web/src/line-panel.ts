@@ -108,6 +108,7 @@ export class LinePanel extends LitElement {
   }
 
   #timeline({ steps, stalled, slots }: LineReport) {
+    const hasVideo = steps.some(({ step }) => step === 'first_key_frame');
     const waiting = slots.flatMap((slot) =>
       slot.waiting === undefined ? [] : `${this.nameOf(slot.mid)}: ${slot.waiting}`,
     );
@@ -115,7 +116,7 @@ export class LinePanel extends LitElement {
     const reasons = waiting.length > 0 || !stalled ? waiting : [stalled.reason];
     return html`
       <section aria-label="Timeline">
-        <h3>${reasons.length > 0 ? NO_PICTURE : 'How the picture came'}</h3>
+        <h3>${reasons.length > 0 ? NO_PICTURE : `How the ${hasVideo ? 'picture' : 'audio'} came`}</h3>
         <ol>
           ${steps.map((step) => this.#step(step, step.step === stalled?.step))}
         </ol>

@@ -20,6 +20,8 @@ import './watch-problems.js';
 import './watch-strip.js';
 import './watch-voices.js';
 
+const CONNECTING = 'Connecting…';
+
 type Look = 'good' | 'warn' | 'bad';
 
 @customElement('watch-player')
@@ -83,7 +85,7 @@ export class WatchPlayer extends LitElement {
   @state() private picture: MediaStream | null = null;
   @state() private voices: readonly MediaStreamTrack[] = [];
   @state() private volume = 1;
-  @state() private status: { text: string; look: Look } = { text: 'Connecting…', look: 'warn' };
+  @state() private status: { text: string; look: Look } = { text: CONNECTING, look: 'warn' };
   @state() private trouble = '';
   @state() private isMuted = false;
   @state() private canRetry = false;
@@ -163,7 +165,7 @@ export class WatchPlayer extends LitElement {
                       <span>${reading.codec.toUpperCase()}</span>`
                     : nothing
                 }
-                <span class="dropped">${counted(reading.dropped, 'frame')} dropped</span>
+                ${isAudioOnly ? nothing : html`<span class="dropped">${counted(reading.dropped, 'frame')} dropped</span>`}
                 <span>${counted(reading.lost, 'packet')} lost</span>`
               : nothing
           }
@@ -193,7 +195,10 @@ export class WatchPlayer extends LitElement {
   }
 
   #trouble(): string {
-    const text = this.trouble || (this.#stage?.sources.inWords() ?? '');
+    const isConnecting = this.status.text === CONNECTING;
+    // Before the connection is made nobody knows what is live.
+    const text =
+      this.trouble || (isConnecting ? CONNECTING : (this.#stage?.sources.inWords() ?? ''));
     if (text) return text;
     return isOff(this.#stage?.media)
       ? 'This picture is off: the line is too slow for it. It comes back by itself.'
@@ -256,7 +261,7 @@ export class WatchPlayer extends LitElement {
     this.canRetry = false;
     this.isWaiting = false;
     this.trouble = '';
-    this.status = { text: 'Connecting…', look: 'warn' };
+    this.status = { text: CONNECTING, look: 'warn' };
     this.#view?.stop();
     this.voices = [];
     const view = new View(() =>

@@ -353,8 +353,20 @@ class Rooms:
             effects.insert(0, EndMedia(user_id, room.id, "publish"))
         del room.places[user_id]
         effects.append(self._to_all(UserLeft(room.id, user_id)))
+        if user_id == room.owner:
+            effects += self._withdraw(room)
         if not room.places:
             effects += self._delete(room)
+        return effects
+
+    def _withdraw(self, room: _Room) -> list[Effect]:
+        """Without the owner nobody becomes a speaker: invitations and hands are taken back."""
+        effects: list[Effect] = []
+        for user_id, place in room.places.items():
+            if place.is_invited:
+                effects += self._invite(room, user_id, place, invited=False)
+            if place.has_raised_hand:
+                effects += self._raise(room, user_id, place, raised=False)
         return effects
 
     def _delete(self, room: _Room) -> list[Effect]:

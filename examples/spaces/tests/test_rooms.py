@@ -210,6 +210,18 @@ def test_without_the_host_nobody_can_ask_to_speak() -> None:
     assert not place(rooms, BEN).raised_hand
 
 
+def test_a_host_that_leaves_takes_invitations_and_hands_along() -> None:
+    rooms = talk()
+    rooms.join(CLEO, ROOM)
+    rooms.promote(ADA, ROOM, BEN, promoted=True)
+    rooms.raise_hand(CLEO, ROOM, raised=True)
+    told = rooms.leave(ADA, ROOM)
+    assert Tell((BEN, CLEO), UserInvited(ROOM, BEN, invited=False)) in told
+    assert Tell((BEN, CLEO), UserRaisedHand(ROOM, CLEO, raised=False)) in told
+    assert not place(rooms, BEN).invited
+    assert not place(rooms, CLEO).raised_hand
+
+
 def test_demotion_ends_the_feed_and_closes_the_door() -> None:
     rooms = talk()
     speaks(rooms, BEN)
