@@ -1,6 +1,7 @@
 """The page as people use it: publish with the form, watch, choose among the sources."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode, urlsplit
@@ -207,6 +208,9 @@ async def test_a_stream_that_nobody_publishes_is_waited_for_in_plain_words(site:
     page = await site.open("later")
     player = page.locator("watch-player")
     await expect(player.locator(".message")).to_contain_text("Nobody is publishing this stream yet.")
+    panel = player.locator("line-panel")
+    await panel.get_by_text("Why is there no picture?").click()
+    await expect(panel).to_contain_text("Start a publisher, or check the names of stream and account.")
     studio = await site.open()
     await publish(studio, "later")
     await plays(page, main_of(player))
@@ -243,14 +247,24 @@ async def test_a_main_source_that_stops_makes_room_for_another_until_it_is_back(
     await expect(player.locator(".delay, .rate")).to_have_count(0)
 
 
-async def test_a_stream_of_audio_alone_plays_and_shows_its_level(site: Site, server: Server) -> None:
-    key = f"radio?token={server.settings['publish_token']}"
-    encoder = await asyncio.create_subprocess_exec(
-        *["ffmpeg", "-hide_banner", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "sine=frequency=440"],
-        *["-c:a", "aac", "-f", "flv", f"rtmp://{server.settings['rtmp']}/v2/pub/{key}"],
+@contextlib.asynccontextmanager
+async def encoder(server: Server, stream: str, *what: str) -> AsyncIterator[None]:
+    """ffmpeg by RTMP; ``what``: its inputs and codecs."""
+    key = f"{stream}?token={server.settings['publish_token']}"
+    process = await asyncio.create_subprocess_exec(
+        *["ffmpeg", "-hide_banner", "-loglevel", "error", "-re", "-f", "lavfi", *what],
+        *["-f", "flv", f"rtmp://{server.settings['rtmp']}/v2/pub/{key}"],
         stdin=asyncio.subprocess.DEVNULL,
     )
     try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_stream_of_audio_alone_plays_and_shows_its_level(site: Site, server: Server) -> None:
+    async with encoder(server, "radio", "-i", "sine=frequency=440", "-c:a", "aac"):
         page = await site.open("radio")
         player = page.locator("watch-player")
         level = player.get_by_role("meter", name="Audio level")
@@ -262,9 +276,16 @@ async def test_a_stream_of_audio_alone_plays_and_shows_its_level(site: Site, ser
         await panel.get_by_text("Line and timeline").click()
         await expect(panel.get_by_text("First packet")).to_be_visible()
         await expect(panel.locator(".stalled")).to_have_count(0)
-    finally:
-        encoder.kill()
-        await encoder.wait()
+    site.errors[:] = [error for error in site.errors if NOT_LIVE not in error]
+
+
+async def test_the_owner_is_told_on_the_viewers_page_what_is_wrong_with_a_stream(site: Site, server: Server) -> None:
+    picture = ["-i", "testsrc2=size=320x180:rate=30", "-c:v", "libx264", "-preset", "veryfast"]
+    b_frames = ["-pix_fmt", "yuv420p", "-bf", "3", "-x264-params", "b-adapt=0", "-g", "60"]
+    async with encoder(server, "jerks", *picture, *b_frames):
+        page = await site.open("jerks")
+        problem = page.locator("watch-problems [data-code=b_frames]")
+        await expect(problem).to_contain_text("bframes=0", timeout=20_000)
     site.errors[:] = [error for error in site.errors if NOT_LIVE not in error]
 
 
