@@ -13,6 +13,7 @@ from rostra.model.effects import (
     Active,
     Inactive,
     Layers,
+    Leading,
     SignalEvent,
     Speaking,
     Stopped,
@@ -295,6 +296,12 @@ class _StreamData(msgspec.Struct, frozen=True, rename="camel"):
     stream_id: str
 
 
+class _LeadingData(msgspec.Struct, frozen=True, rename="camel"):
+    stream_id: str
+    source_id: str | None
+    leading: bool
+
+
 class _ViewerCountData(msgspec.Struct, frozen=True):
     viewercount: int
 
@@ -314,7 +321,7 @@ class _SpeakersData(msgspec.Struct, frozen=True):
     speakers: list[_SpeakerData]
 
 
-_EventData = _ActiveData | _InactiveData | _StreamData | _ViewerCountData | _VadData | _SpeakersData
+_EventData = _ActiveData | _InactiveData | _StreamData | _LeadingData | _ViewerCountData | _VadData | _SpeakersData
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
@@ -331,14 +338,14 @@ def encode_event(event: SignalEvent) -> str:
 
 
 def encode_event_data(
-    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Vad | Speaking,
+    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Leading | Vad | Speaking,
 ) -> bytes:
     """The data of an event alone, for whoever frames it in another way."""
     return _encoder.encode(_event_data(event))
 
 
 def _event_data(
-    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Vad | Speaking,
+    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Leading | Vad | Speaking,
 ) -> _EventData:
     match event:
         case Active(stream=stream, source=source, tracks=tracks):
@@ -348,6 +355,8 @@ def _event_data(
             return _InactiveData(str(stream), source)
         case Stopped(stream=stream) | Watched(stream=stream) | Unwatched(stream=stream):
             return _StreamData(str(stream))
+        case Leading(stream=stream, source=source, leading=leading):
+            return _LeadingData(str(stream), source, leading)
         case ViewerCount(viewers=viewers):
             return _ViewerCountData(viewers)
         case Vad(mid=mid, source=source, heard=heard):
