@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from rostra import __version__
 from rostra.server import debug, director, page, whep, whip
 from rostra.server.context import Context
-from rostra.server.http import Headers, on_error, on_http_exception
+from rostra.server.http import Headers, fail, on_error, on_http_exception
 from rostra.server.metrics import Metrics
 from rostra.server.resources import Resources
 from rostra.server.signalling import Sockets
@@ -24,7 +24,9 @@ _ALL_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
     """The application. Order matters: the page takes every path that is left."""
 
-    async def get_metrics(_request: Request) -> Response:
+    async def get_metrics(request: Request) -> Response:
+        if not page.is_own_page(request) and await debug.owner(context, request) is None:
+            return fail(401, "Unauthorized")
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     app = FastAPI(

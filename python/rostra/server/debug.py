@@ -32,7 +32,7 @@ def route(context: Context) -> Route:
     """``GET /api/debug/transports/{id}`` with the account's API secret."""
 
     async def get(request: Request) -> Response:
-        account = await _owner(context, request)
+        account = await owner(context, request)
         if account is None:
             return fail(401, "Unauthorized")
         subject = context.hub.find(account.id, request.path_params["id"])
@@ -58,7 +58,7 @@ def streams(context: Context) -> Route:
     """``GET /api/debug/streams/{account}/{stream}`` with the account's API secret. An offline stream has no feeds."""
 
     async def get(request: Request) -> Response:
-        account = await _owner(context, request)
+        account = await owner(context, request)
         if account is None:
             return fail(401, "Unauthorized")
         if account.id != request.path_params["account"]:
@@ -75,7 +75,8 @@ def streams(context: Context) -> Route:
     return Route(f"{STREAMS}{{account}}/{{stream:path}}", get, methods=["GET"])
 
 
-async def _owner(context: Context, request: Request) -> Account | None:
+async def owner(context: Context, request: Request) -> Account | None:
+    """The account whose API secret the request shows."""
     secret = bearer(request.headers.get("authorization"))
     return await context.store.account_of_secret(secret) if secret is not None else None
 

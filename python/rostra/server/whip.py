@@ -16,7 +16,7 @@ from rostra.protocol.links import ice_server
 from rostra.server import doors
 from rostra.server.admission import admit_publisher
 from rostra.server.context import Context
-from rostra.server.http import check_body
+from rostra.server.http import check_body, root_path
 from rostra.server.resources import Kind, Resource, Resources, credentials, digest
 
 METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -71,6 +71,7 @@ async def _publish(context: Context, resources: Resources, name: str, request: R
     stream = doors.stream_name(name)
     token = bearer(request.headers.get("authorization")) or request.query_params.get("auth") or None
     grant = await admit_publisher(context, token, stream)
+    root = root_path(request, context.config)
     wish = whip.publish_wish(stream, request.query_params.multi_items())
     if resources.is_full or (token is not None and not resources.may_publish(token, _now_s())):
         raise doors.overloaded()
@@ -94,7 +95,7 @@ async def _publish(context: Context, resources: Resources, name: str, request: R
     resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
     links = [ice_server(one) for one in context.config.signalling.ice_servers]
-    return doors.created(resource, sdp.write(answer), links)
+    return doors.created(resource, sdp.write(answer), links, root)
 
 
 def _now_s() -> float:
