@@ -23,7 +23,7 @@ from rostra.server import doors
 from rostra.server.admission import Offline, admit_viewer
 from rostra.server.context import Context
 from rostra.server.edge.gate import TooManySessions
-from rostra.server.http import authenticate, check_body, origin, read_body, root_path
+from rostra.server.http import address_group, authenticate, check_body, origin, read_body, root_path
 from rostra.server.outbox import Outbox
 from rostra.server.resources import MAX_STREAMS, EventStream, Kind, Resource, Resources, credentials, digest
 from rostra.server.whip import METHODS, restarted
@@ -109,7 +109,10 @@ async def _view(context: Context, resources: Resources, account: AccountId, name
         raise Unauthorized("Unauthorized")
     resource = Resource(Kind.WHEP, digest(token) if token is not None else None)
     follows = wish.source is None and pinned is not None
-    opened = context.hub.view(grant, offer, resource, pinned=pinned, events=frozenset(), follows=follows)
+    address = address_group(request, context.config)
+    opened = context.hub.view(
+        grant, offer, resource, pinned=pinned, events=frozenset(), follows=follows, address=address
+    )
     answer = offers.completed(opened.answer)
     resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
