@@ -55,16 +55,6 @@ def fail(
     return Response(body, status, media_type="application/json")
 
 
-async def read_json_body(request: Request, limit: int) -> bytes:
-    """The body, if it says that it is JSON.
-
-    Raises:
-        HTTPException: 415, 413 over ``limit`` bytes, 408 when it does not come.
-    """
-    check_body(request, limit, "application/json")
-    return await read_body(request, limit)
-
-
 def check_body(request: Request, limit: int, media_type: str) -> None:
     """Refuse a body for what its header fields say, before a byte of it is read.
 

@@ -24,8 +24,6 @@ MAX_RESOURCES: Final = 65_536
 """As many as the media plane has transports."""
 MAX_STREAMS: Final = 4
 """Event streams of one resource: a page, and what is left of those that it lost."""
-MAX_READING: Final = 512
-"""Offers and fragments that one door reads at the same time: 32 MiB at most, however many clients come at once."""
 MAKES: Final = (100, 20.0)
 """Sessions that the holder of one token makes, at once and a second: encoders that fail and try again are slower."""
 CHANGES: Final = (64, 8.0)
@@ -163,20 +161,14 @@ class Resources:
         self._hub: Final = hub
         self._by_id: Final[dict[str, Resource]] = {}
         self._makers: Final[dict[bytes, Bucket]] = {}
-        self._reading = 0
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for another one, or too many are being made."""
-        return len(self._by_id) >= MAX_RESOURCES or self.is_busy
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether enough bodies are being read."""
-        return self._reading >= MAX_READING
+        """Whether there is no room for another one."""
+        return len(self._by_id) >= MAX_RESOURCES
 
     def may_publish(self, token: str, now_s: float) -> bool:
         """Whether the holder of this good token may make one more now."""
@@ -187,13 +179,6 @@ class Resources:
                     del self._makers[known]
             bucket = self._makers[digest(token)] = Bucket(*MAKES)
         return bucket.take(now_s)
-
-    def __enter__(self) -> None:
-        """A body is read."""
-        self._reading += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._reading -= 1
 
     def add(self, resource: Resource) -> None:
         """Keep it until its transport ends."""
