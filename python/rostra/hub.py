@@ -388,13 +388,14 @@ class Hub:
         """How a transport does; ``None``: it is gone. The media plane answers soon, and who waits says how long.
 
         Raises:
-            Overloaded: the media plane has no room, or too many wait.
+            Overloaded: the media plane has no room, or too many wait, of this account or of all.
         """
-        if self._inspections.is_full:
+        account = self._places.get(transport, _NOWHERE.key).account
+        if self._inspections.is_full(account):
             raise Overloaded
         if not self._inspections.is_asked(transport):
             self._submitted([Inspect(transport)])
-        return self._inspections.wait(transport)
+        return self._inspections.wait(transport, account)
 
     def note(self, transport: TransportId, problem: Problem) -> None:
         """Something is wrong with a feed. Of one that left meanwhile it is no matter."""

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -29,7 +30,7 @@ MAKES: Final = (100, 20.0)
 CHANGES: Final = (64, 8.0)
 """Changes of one session, likewise: a browser's candidates come by the dozen, and then never again."""
 MAX_MAKERS: Final = 1024
-"""Tokens whose rate is kept before those are forgotten that have not been used for a while."""
+"""Tokens whose rate is kept. Forgotten first: those with their whole rate, else the least recently used."""
 _ID_BYTES: Final = 24
 _ETAG_BYTES: Final = 12
 _NONE: Final = TransportId(0)
@@ -160,7 +161,7 @@ class Resources:
     def __init__(self, hub: Hub) -> None:
         self._hub: Final = hub
         self._by_id: Final[dict[str, Resource]] = {}
-        self._makers: Final[dict[bytes, Bucket]] = {}
+        self._makers: Final[OrderedDict[bytes, Bucket]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -172,12 +173,15 @@ class Resources:
 
     def may_publish(self, token: str, now_s: float) -> bool:
         """Whether the holder of this good token may make one more now."""
-        bucket = self._makers.get(digest(token))
+        maker = digest(token)
+        bucket = self._makers.get(maker)
         if bucket is None:
             if len(self._makers) >= MAX_MAKERS:
-                for known in [one for one, other in self._makers.items() if other.is_full(now_s)]:
+                idle = [one for one, other in self._makers.items() if other.is_full(now_s)]
+                for known in idle or [next(iter(self._makers))]:
                     del self._makers[known]
-            bucket = self._makers[digest(token)] = Bucket(*MAKES)
+            bucket = self._makers[maker] = Bucket(*MAKES)
+        self._makers.move_to_end(maker)
         return bucket.take(now_s)
 
     def add(self, resource: Resource) -> None:
