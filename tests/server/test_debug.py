@@ -209,3 +209,12 @@ async def test_only_the_owner_is_told_what_comes_in(server: Server) -> None:
         assert reply.status_code == status
     assert (await server.client.get(path)).status_code == 401
     assert (await server.client.post(path)).status_code == 405
+
+
+async def test_a_report_asks_only_so_many_feeds_and_shows_all(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debug, "MAX_ASKED", 1)
+    async with server.publisher() as main, server.publisher(sourceId="cam") as cam:
+        for transport in (main.transport, cam.transport):
+            server.engine.answer(transport, TransportReport(age_us=1, ice_us=1, dtls_us=2))
+        feeds = (await incoming(server))["feeds"]
+        assert {feed["transport"] for feed in feeds} == {main.transport, cam.transport}

@@ -198,6 +198,8 @@ class Viewer:
 
     ``follows``: it named no source, and ``pinned`` is one that it is shown until the main one is live.
 
+    ``is_anonymous``: it showed no token. Until it is connected, it leaves for others where the stream is full.
+
     ``announced``: it knows which sources are live, and hears of every change from then on. ``greeted``: it got an
     ``active``, which clients wait for, so that the first one ignores ``events``.
     """
@@ -216,6 +218,7 @@ class Viewer:
     detached: bool = False
     connected: bool = False
     follows: bool = False
+    is_anonymous: bool = False
 
     def bind(self, mid: Mid, wanted: Wanted, track: FeedTrack) -> BindSlot:
         """The order to show the track there, in the layer and with the priority that are wanted."""

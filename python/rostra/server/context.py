@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from rostra.config import Config
 from rostra.facts import Refusals
 from rostra.hub import Hub
+from rostra.server.reading import Readers
 from rostra.store import Store
 
 
@@ -21,4 +22,5 @@ class Context:
     rtmp_port: int | None = None
     """Where RTMP encoders come in; a config may leave the choice to the machine."""
     turned_away: Refusals = field(default_factory=Refusals)
+    readers: Readers = field(default_factory=Readers)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

@@ -21,7 +21,7 @@ from rostra.model.viewing import Project
 from rostra.protocol import jwt, sdp, signal
 from rostra.server.context import Context
 from rostra.server.edge.gate import TooManySessions
-from rostra.server.http import authenticate, fail
+from rostra.server.http import address_group, authenticate, fail
 from rostra.server.outbox import Outbox
 
 CLUSTER: Final = "local"
@@ -93,7 +93,7 @@ class Sockets:
         return grant
 
     async def _run(self, websocket: WebSocket, grant: Grant) -> None:
-        socket = _Socket(self._context, grant)
+        socket = _Socket(self._context, grant, address_group(websocket, self._context.config))
         self._open.add(socket)
         self._none_open.clear()
         try:
@@ -116,7 +116,9 @@ class _Ended(Exception):  # noqa: N818 — the normal end of a socket
 class _Socket:
     """One signalling socket. It is the ``Peer`` of its transport, of which it has one at a time."""
 
-    def __init__(self, context: Context, grant: Grant) -> None:
+    def __init__(self, context: Context, grant: Grant, address: str) -> None:
+        """``address``: the group of the client's address."""
+        self._address: Final = address
         self._hub: Final = context.hub
         self._grant: Final = grant
         self._outbox: Final = Outbox()
@@ -246,6 +248,7 @@ class _Socket:
             excluded=command.excluded(),
             bandwidth=command.wanted_bandwidth(),
             playout_delay=command.wanted_playout_delay(),
+            address=self._address,
         )
         self._transport = opened.transport
         subscriber, view = opened.names

@@ -23,7 +23,7 @@ from rostra.server import doors
 from rostra.server.admission import Offline, admit_viewer
 from rostra.server.context import Context
 from rostra.server.edge.gate import TooManySessions
-from rostra.server.http import authenticate, check_body, origin, read_body, root_path
+from rostra.server.http import address_group, authenticate, check_body, origin, root_path
 from rostra.server.outbox import Outbox
 from rostra.server.resources import MAX_STREAMS, EventStream, Kind, Resource, Resources, credentials, digest
 from rostra.server.whip import METHODS, restarted
@@ -52,7 +52,7 @@ def route(context: Context, resources: Resources) -> Route:
     async def handle(request: Request) -> Response:
         match doors.path_of(request):
             case [doors.RESOURCE, name]:
-                return await doors.session(resources, name, request, restart)
+                return await doors.session(context, resources, name, request, restart)
             case [doors.RESOURCE, name, "sse"]:
                 return await _events(context, resources, name, request)
             case [doors.RESOURCE, name, "sse", stream]:
@@ -99,17 +99,20 @@ async def _view(context: Context, resources: Resources, account: AccountId, name
         raise _offline() from None
     if resources.is_full:
         raise doors.overloaded()
-    with resources:
-        offer = sdp.parse(await doors.read_offer(request))
+    owner = digest(token) if token is not None else None
+    offer = sdp.parse(await doors.read_offer(context, request, owner))
     now = context.hub.stream(grant.stream)
     pinned = wish.source if wish.source is not None else viewing.usual_source(now)
     if not context.config.signalling.allow_offline_subscribe and not now.has_published(pinned):
         raise _offline()
     if token is None and not now.is_public:  # it may have changed while the offer came
         raise Unauthorized("Unauthorized")
-    resource = Resource(Kind.WHEP, digest(token) if token is not None else None)
+    resource = Resource(Kind.WHEP, owner)
     follows = wish.source is None and pinned is not None
-    opened = context.hub.view(grant, offer, resource, pinned=pinned, events=frozenset(), follows=follows)
+    address = address_group(request, context.config)
+    opened = context.hub.view(
+        grant, offer, resource, pinned=pinned, events=frozenset(), follows=follows, address=address
+    )
     answer = offers.completed(opened.answer)
     resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
@@ -142,7 +145,7 @@ async def _layer(context: Context, resources: Resources, name: str, request: Req
             check_body(request, _MAX_LAYER_BODY, "application/json")
             doors.count_change(resource)
             with doors.refusing():
-                wish = _wanted_layer(await read_body(request, _MAX_LAYER_BODY), resource)
+                wish = _wanted_layer(await doors.read(context, request, _MAX_LAYER_BODY, resource.owner), resource)
                 context.hub.select(doors.found(resources, name, request).transport, wish)
             return Response(status_code=200)
         case "DELETE":
@@ -186,7 +189,7 @@ async def _events(context: Context, resources: Resources, name: str, request: Re
             check_body(request, sse.MAX_BODY, "application/json")
             doors.count_change(resource)
             with doors.refusing():
-                wanted = sse.decode_names(await read_body(request, sse.MAX_BODY))
+                wanted = sse.decode_names(await doors.read(context, request, sse.MAX_BODY, resource.owner))
             resource = doors.found(resources, name, request)
             stream = EventStream(secrets.token_urlsafe(_STREAM_ID_BYTES), wanted, Outbox(sse.encoder(resource.places)))
             if not resource.add(stream):

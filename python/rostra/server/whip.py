@@ -34,7 +34,7 @@ def route(context: Context, resources: Resources) -> Route:
             case [name]:
                 return await _endpoint(context, resources, name, request)
             case [doors.RESOURCE, name]:
-                return await doors.session(resources, name, request, restart)
+                return await doors.session(context, resources, name, request, restart)
             case _:
                 raise HTTPException(404, "Not Found")
 
@@ -75,12 +75,12 @@ async def _publish(context: Context, resources: Resources, name: str, request: R
     wish = whip.publish_wish(stream, request.query_params.multi_items())
     if resources.is_full or (token is not None and not resources.may_publish(token, _now_s())):
         raise doors.overloaded()
-    with resources:
-        offer = sdp.parse(await doors.read_offer(request))
+    owner = digest(token) if token is not None else None
+    offer = sdp.parse(await doors.read_offer(context, request, owner))
     codec = wish.codec or offers.codec_for(offer)
     offer = offers.without(offer, wish.without)
     offers.refuse_partial(offer, codec)
-    resource = Resource(Kind.WHIP, digest(token) if token is not None else None)
+    resource = Resource(Kind.WHIP, owner)
     opened = context.hub.publish(
         grant,
         offer,
