@@ -58,9 +58,17 @@ async def serving(source: Path) -> AsyncIterator[Server]:
     """The server of a checkout, on free ports."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", "from rostra.cli import main; main()", "dev", "--no-rtmp", "--data", folder]
-        command += ["--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--log-level", "error"]
+        command += [
+            "--http",
+            "127.0.0.1:0",
+            "--media",
+            "127.0.0.1:0",
+            "--log-level",
+            "error",
+            "--allow-offline-subscribe",
+        ]
         environment = {**os.environ, "PYTHONPATH": str(source / "python")}
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: ASYNC220
         try:
             ready, deadline = Path(folder) / "dev.json", time.monotonic() + 30
             while not ready.exists():
@@ -134,7 +142,7 @@ async def hostile(server: Server) -> dict[str, float]:
 
     async def push(start: bytes, part: bytes, size: int, seconds: float) -> None:
         reader, writer = await server.open()
-        reader._transport.pause_reading()  # type: ignore[attr-defined]  # nothing is read
+        reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001
         writer.write(start)
         try:
             async with asyncio.timeout(seconds):
