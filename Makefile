@@ -50,7 +50,9 @@ test: build $(STAMPS)/system $(STAMPS)/tools ## All tests, browsers included
 	$(call say,Python and browser tests)
 	@$(PY) -m pytest
 
-check: build ## Formatting, lints, types, layers, stubs
+check: build ## Formatting, lints, types, layers, stubs, no private keys
+	$(call say,No private keys)
+	@$(PY) scripts/check_keys.py
 	$(call say,Rust: rustfmt and clippy)
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --quiet -- -D warnings
