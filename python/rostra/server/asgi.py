@@ -14,6 +14,7 @@ from rostra.server import debug, director, page, whep, whip
 from rostra.server.context import Context
 from rostra.server.http import Headers, on_error, on_http_exception
 from rostra.server.metrics import Metrics
+from rostra.server.owners import Owners
 from rostra.server.resources import Resources
 from rostra.server.signalling import Sockets
 
@@ -27,6 +28,7 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
     async def get_metrics(_request: Request) -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    owners = Owners(context)
     app = FastAPI(
         title="Rostra", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -36,8 +38,8 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
     app.router.routes += [
         *sockets.routes(),
         page.settings(context),
-        debug.route(context),
-        debug.streams(context),
+        debug.route(context, owners),
+        debug.streams(context, owners),
         page.doors(context),
         whip.route(context, Resources(context.hub)),
         whep.route(context, Resources(context.hub)),

@@ -52,7 +52,9 @@ async def _answered(reply: Awaitable[bytes]) -> Response:
 
 async def _publish(context: Context, request: Request) -> bytes:
     body = director.decode_publish(await read_json_body(request, director.MAX_BODY))
-    grant = await admit_publisher(context, director.bearer(request.headers.get("authorization")), body.name)
+    value = director.bearer(request.headers.get("authorization"))
+    with context.refused_tokens.logged(context.client(request), "director", body.name):
+        grant = await admit_publisher(context, value, body.name)
     url, signed = _opened(context, request, grant)
     requires_auth = grant.subscribe_requires_auth
     servers = context.config.signalling.ice_servers
@@ -64,7 +66,8 @@ async def _subscribe(context: Context, request: Request) -> bytes:
     value = director.bearer(request.headers.get("authorization"))
     if value is None and body.account is None:
         raise director.ValidationFailed({"streamAccountId": ["Is needed without a token"]})
-    grant = await admit_viewer(context, value, body.account, body.name)
+    with context.refused_tokens.logged(context.client(request), "director", body.name):
+        grant = await admit_viewer(context, value, body.account, body.name)
     servers = context.config.signalling.ice_servers
     return director.encode_subscribe(*_opened(context, request, grant), grant.stream, servers)
 
