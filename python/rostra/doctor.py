@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from rostra.config import Address
+from rostra.server.addresses import is_loopback
 
 _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103
@@ -54,7 +55,7 @@ def _port(subject: str, address: Address, kind: socket.SocketKind) -> Finding:
 
 
 def _reach(media: Address) -> Finding:
-    if _is_loopback(media):
+    if is_loopback(media.host):
         text = "only browsers on this machine reach it; --media 0.0.0.0:8081 lets others in"
         return Finding("media address", None, f"{media.host} is loopback: {text}")
     if media.host in {"0.0.0.0", "::"}:  # noqa: S104 — compared, not bound
@@ -65,15 +66,11 @@ def _reach(media: Address) -> Finding:
 
 def _reach_of_encoders(rtmp: Address) -> Finding:
     subject = "RTMP address"
-    if _is_loopback(rtmp):
+    if is_loopback(rtmp.host):
         text = f"only encoders on this machine reach it; --rtmp 0.0.0.0:{rtmp.port} lets others in"
         return Finding(subject, None, f"{rtmp.host} is loopback: {text}")
     text = f"TCP port {rtmp.port} must be open in the firewall; tokens pass it without encryption"
     return Finding(subject, True, f"{rtmp.host}; {text}")
-
-
-def _is_loopback(address: Address) -> bool:
-    return address.host.startswith("127.") or address.host == "::1"
 
 
 def _open(media: Address) -> str:
