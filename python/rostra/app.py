@@ -8,14 +8,12 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
 import structlog
-import uvicorn
-from starlette.types import ASGIApp
 
 from rostra import __version__
 from rostra.config import Address, Config, ConfigError
@@ -24,16 +22,18 @@ from rostra.media.engine import Engine
 from rostra.protocol.signal import MAX_MESSAGE
 from rostra.server import asgi
 from rostra.server.context import Context
+from rostra.server.edge.caps import connection_caps, raise_descriptor_limit
+from rostra.server.edge.connection import EdgeContext
+from rostra.server.edge.gate import Gate
+from rostra.server.edge.server import Edge
 from rostra.server.metrics import Metrics
 from rostra.server.rtmp import Rtmp
-from rostra.server.signalling import SocketProtocol, Sockets
+from rostra.server.signalling import Sockets
 from rostra.store import Store
 
 _BACKLOG: Final = 1024
 _SAY_STOPPED_S: Final = 2.0
 """How long viewers have to take their ``stopped``."""
-_PING_S: Final = 20.0
-"""Silence of a socket before it is probed, and again before it counts as lost."""
 
 log = structlog.get_logger("rostra.app")
 
@@ -58,17 +58,25 @@ async def serve(config: Config, *, engine: Engine, store: Store, on_ready: Calla
         hub = Hub(engine, viewer_max_bps=config.media.viewer_max_bps)
         port = encoders.getsockname()[1] if encoders is not None else None
         context = Context(config, hub, store, time.time, rtmp_port=port)
-        sockets, metrics = Sockets(context), Metrics(hub)
-        server = _Server(_uvicorn_config(config, asgi.build(context, sockets, metrics)))
+        gate, sockets = Gate(connection_caps(raise_descriptor_limit())), Sockets(context)
+        metrics = Metrics(hub)
+        edge_context = EdgeContext(
+            app=asgi.build(context, sockets, metrics),
+            gate=gate,
+            scheme="https" if config.http.tls_cert is not None else "http",
+            trusted_proxies=frozenset(config.http.trusted_proxies),
+            max_message=MAX_MESSAGE,
+        )
+        metrics.watch_edge(edge_context)
+        edge = Edge(edge_context, listener, _tls(config))
         hub.start()
         try:
             async with asyncio.TaskGroup() as tasks:
-                serving = tasks.create_task(server.serve(sockets=[listener]))
+                serving = tasks.create_task(edge.run())
                 watching = tasks.create_task(metrics.watch_loop())
                 taking_in = tasks.create_task(_take_encoders_in(context, encoders))
                 try:
                     with _stop_signals() as stop:
-                        await server.listening.wait()
                         _log_start(config, listener, encoders, engine)
                         on_ready(_ready(config, listener, encoders, engine))
                         waiting = tasks.create_task(stop.wait())
@@ -80,62 +88,28 @@ async def serve(config: Config, *, engine: Engine, store: Store, on_ready: Calla
                     taking_in.cancel()
                     hub.stop()
                     await sockets.close(_SAY_STOPPED_S)
-                    server.should_exit = True
+                    edge.stop()
         finally:
             hub.stop()
             log.info("stopped")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own: the order of the end matters."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening: Final = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say when connections are taken."""
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leave signals alone."""
-        yield
-
-
-def _uvicorn_config(config: Config, app: ASGIApp) -> uvicorn.Config:
-    """uvicorn's own log stays at warnings: its lines contain URLs, and those of sockets contain tokens."""
-    settings = uvicorn.Config(
-        app,
-        ws=SocketProtocol,
-        ws_max_size=MAX_MESSAGE,
-        ws_ping_interval=_PING_S,
-        ws_ping_timeout=_PING_S,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=3,
-        backlog=_BACKLOG,
-        ssl_certfile=config.http.tls_cert,
-        ssl_keyfile=config.http.tls_key,
-    )
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.http.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
     try:
-        settings.load()
+        context.load_cert_chain(config.http.tls_cert, config.http.tls_key)
     except (ssl.SSLError, OSError) as error:
         raise ConfigError(f"--tls-cert, --tls-key: not a PEM certificate with its key: {error}") from None
-    return settings
+    return context
 
 
 @contextlib.contextmanager
 def _listener(address: Address, option: str, advice: str = "") -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # [::] is everybody

@@ -26,6 +26,7 @@ from rostra.config import (
     parse_address,
     parse_ice_server,
     parse_ip,
+    parse_root_path,
 )
 from rostra.folder import claimed
 from rostra.machine import other_addresses
@@ -97,6 +98,13 @@ def dev(
         list[str] | None,
         typer.Option(metavar="IP", help="A reverse proxy whose X-Forwarded-* headers are believed. Repeatable."),
     ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="Behind a proxy that serves this server below a path, and removes it: that path, like /live.",
+        ),
+    ] = "",
     viewer_max_bitrate: Annotated[
         int,
         typer.Option(
@@ -134,6 +142,7 @@ def dev(
                     tls_cert=tls_cert,
                     tls_key=tls_key,
                     trusted_proxies=tuple(parse_ip(one, "--trusted-proxy") for one in trusted_proxy or ()),
+                    root_path=parse_root_path(root_path),
                 ),
                 media=MediaConfig(
                     host=listen.host,

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,10 @@ MIN_VIEWER_MAX_BPS: Final = 30_000
 """Less does not carry a voice."""
 MAX_PUBLIC_ADDRESSES: Final = 16
 """Candidates of an answer; more than a browser would try."""
+
+
+ROOT_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]{1,64}){0,8}")
+"""A path below which a proxy serves us; empty for none."""
 
 
 class ConfigError(ValueError):
@@ -36,7 +40,8 @@ class Address:
 class HttpConfig:
     """The one HTTP port: page, director, signalling, metrics.
 
-    ``trusted_proxies``: addresses whose ``X-Forwarded-*`` headers are believed. ``tls_cert`` and ``tls_key``: PEM
+    ``trusted_proxies``: addresses whose ``X-Forwarded-*`` headers are believed. ``root_path``: the path that a proxy
+    removes. ``tls_cert`` and ``tls_key``: PEM
     files, both or none.
     """
 
@@ -44,6 +49,7 @@ class HttpConfig:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     trusted_proxies: tuple[str, ...] = ()
+    root_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +123,28 @@ def parse_address(text: str, option: str) -> Address:
     return Address(parse_ip("127.0.0.1" if host == "localhost" else host, option), int(port))
 
 
+def parse_root_path(text: str) -> str:
+    """A path without a slash at its end; empty for ``/``.
+
+    Raises:
+        ConfigError: not a path.
+    """
+    path = text.rstrip("/")
+    if not ROOT_PATH.fullmatch(path):
+        raise ConfigError(f"--root-path wants a path, like /live, and got {text!r}")
+    return path
+
+
 def parse_ip(text: str, option: str) -> str:
-    """An IP literal in its usual spelling.
+    """An IP literal in its usual spelling; IPv4 for an IPv4-mapped IPv6 address.
 
     Raises:
         ConfigError: it is none.
     """
     try:
-        return str(ip_address(text))
+        address = ip_address(text)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return str(mapped or address)
     except ValueError:
         raise ConfigError(f"{option} wants an IP address, like 127.0.0.1 or 0.0.0.0, and got {text!r}") from None
 

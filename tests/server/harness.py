@@ -158,7 +158,9 @@ class Publisher:
 
 
 @asynccontextmanager
-async def running(data: Path, config: Config | None = None, *, log_level: str = "error") -> AsyncIterator[Server]:
+async def running(
+    data: Path, config: Config | None = None, *, log_level: str = "error", host: str = "127.0.0.1"
+) -> AsyncIterator[Server]:
     """Serve until the block ends."""
     store = await Store.open(data / "rostra.db")
     account = await store.add_account()
@@ -169,7 +171,7 @@ async def running(data: Path, config: Config | None = None, *, log_level: str = 
     await store.add_subscribe_token(subscribe)
     engine = FakeEngine()
     config = replace(config or Config(dev=True), data=data, log_level=log_level)
-    config = replace(config, http=replace(config.http, listen=Address("127.0.0.1", 0)))
+    config = replace(config, http=replace(config.http, listen=Address(host, 0)))
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(config, engine=engine, store=store, on_ready=ready.set_result))
     try:

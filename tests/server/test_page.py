@@ -9,6 +9,7 @@ import pytest
 from rostra import __version__
 from rostra.config import Address, RtmpConfig
 from rostra.model.media import MediaStats
+from tests.server.edge.raw import raw
 from tests.server.harness import Server, configured, running
 
 SETTINGS = "/api/dev/settings"
@@ -40,7 +41,12 @@ async def test_the_page_of_this_machine_gets_the_tokens(server: Server) -> None:
         {"Origin": "null"},
         {"X-Forwarded-For": "192.0.2.1"},
         {"Forwarded": "for=192.0.2.1"},
+        {"X-Forwarded-Prefix": "/live"},
+        {"X-Real-IP": "192.0.2.1"},
         {"Via": "1.1 proxy"},
+        {"Host": "evil@127.0.0.1"},
+        {"Host": "127.0.0.1:80:evil"},
+        {"Host": ""},
     ],
 )
 async def test_nobody_else_gets_the_tokens(server: Server, headers: dict[str, str]) -> None:
@@ -69,6 +75,33 @@ async def test_the_page_may_load_nothing_from_elsewhere(server: Server) -> None:
 async def test_nothing_outside_the_page_is_served(server: Server, path: str) -> None:
     reply = await server.client.get(server.http + path)
     assert reply.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET http://127.0.0.1{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        "GET {path} HTTP/1.0\r\n\r\n",
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: 127.0.0.1\r\n\r\n",
+        "GET {path} HTTP/1.1\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("path", [SETTINGS, "/metrics"])
+async def test_no_browser_asks_so(server: Server, head: str, path: str) -> None:
+    async with raw(server) as client:
+        client.send(head.format(path=path))
+        status, body = await client.response()
+    assert status in (400, 401, 403)
+    assert server.publish_token.encode() not in body
+
+
+async def test_metrics_of_a_public_port_need_the_api_secret(server: Server) -> None:
+    public = {"Host": "rostra.example"}
+    assert (await server.client.get("/metrics", headers=public)).status_code == 401
+    wrong = {**public, "Authorization": "Bearer wrong"}
+    assert (await server.client.get("/metrics", headers=wrong)).status_code == 401
+    right = {**public, "Authorization": f"Bearer {server.account.api_secret}"}
+    assert "rostra_streams" in (await server.client.get("/metrics", headers=right)).text
 
 
 async def test_health_is_said(server: Server) -> None:

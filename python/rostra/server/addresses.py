@@ -1,80 +1,73 @@
-"""IP addresses of clients: one spelling for each, the share that each belongs to, and who stands behind a proxy.
+"""Addresses of clients: one spelling for each, the share that an address belongs to, and who is behind a proxy.
 
-Every address that is compared, counted or logged goes through ``normalise``: a socket that listens on ``[::]`` tells
-``::ffff:127.0.0.1`` of a client that another socket knows as ``127.0.0.1``.
+Every address that is compared, counted or logged goes through here.
 """
 
-import re
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from starlette.types import Scope
 
-UNKNOWN: Final = "unknown"
-"""Who came through a trusted proxy that does not say for whom, as RFC 7239 §6.2 spells it."""
 _IPV6_SHARE_BITS: Final = 64
-"""The smallest network that a provider hands to one customer (RFC 6177)."""
-_WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?|([0-9.]{7,15}):[0-9]{1,5}")
-"""Some proxies write the client's port too."""
+"""One household or server holds that many addresses, so that they count as one."""
+_MAX_FORWARDED: Final = 32
+"""Entries of ``X-Forwarded-For`` that are looked at: proxies in a row."""
 
 
 def normalise(text: str) -> str:
-    """The canonical spelling (RFC 5952) of an address; an IPv4-mapped IPv6 address is the IPv4 address.
-
-    Text that is no address is returned unchanged.
-    """
-    address = _parse(text)
-    return text if address is None else str(address)
+    """The usual spelling of an address; IPv4 for an IPv4-mapped IPv6 address. Other text is returned as it is."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
 
 
 def group(text: str) -> str:
-    """What shares are counted by: an IPv4 address alone, of IPv6 the /64. Text that is no address is its own group."""
-    address = _parse(text)
-    if not isinstance(address, IPv6Address):
-        return text if address is None else str(address)
-    host_bits = 128 - _IPV6_SHARE_BITS
-    return f"{IPv6Address(int(address) >> host_bits << host_bits)}/{_IPV6_SHARE_BITS}"
-
-
-def is_loopback(text: str) -> bool:
-    """Whether this is an address of the machine itself."""
-    address = _parse(text)
-    return address is not None and address.is_loopback
-
-
-def is_trusted(scope: Scope, trusted: Collection[str]) -> bool:
-    """Whether the connection comes from a proxy whose ``X-Forwarded-*`` header fields are believed."""
-    return bool(trusted) and _peer(scope) in {normalise(one) for one in trusted}
-
-
-def client_address(scope: Scope, trusted: Collection[str]) -> str:
-    """The normalised address that a request comes from, or ``""`` where the connection has none.
-
-    Each proxy appends the address that it was reached from to ``X-Forwarded-For``, so the last one that is not itself
-    of a trusted proxy is the client; what stands before it is the client's own word. ``UNKNOWN``: the trusted proxy
-    wrote something else than an address.
-    """
-    address = _peer(scope)
-    proxies = {normalise(one) for one in trusted}
-    fields = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    hops = ",".join(fields).split(",") if fields else []
-    while address in proxies and hops:
-        hop = hops.pop().strip()
-        with_port = _WITH_PORT.fullmatch(hop)
-        found = _parse((with_port[1] or with_port[2]) if with_port else hop)
-        address = UNKNOWN if found is None else str(found)
-    return address
-
-
-def _peer(scope: Scope) -> str:
-    client = scope.get("client")
-    return normalise(client[0]) if client else ""
-
-
-def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """The share that an address belongs to: of IPv6 its /64, of IPv4 itself."""
+    text = normalise(text)
     try:
         address = ip_address(text)
     except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
+        return text
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, _IPV6_SHARE_BITS), strict=False))
+    return text
+
+
+def is_loopback(text: str) -> bool:
+    """Whether a host, a name or an address, is this machine."""
+    if text == "localhost":
+        return True
+    try:
+        return ip_address(normalise(text)).is_loopback
+    except ValueError:
+        return False
+
+
+def client_address(scope: Scope, trusted: Collection[str]) -> str:
+    """The client of a request, normalised; empty where the server does not know.
+
+    ``trusted``: normalised addresses of proxies. What those say about whom they forward for is believed: each proxy
+    adds the address that it saw, so the last one that is no trusted proxy counts.
+    """
+    client = scope.get("client")
+    address = normalise(client[0]) if client else ""
+    if address not in trusted:
+        return address
+    fields = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    for entry in reversed(",".join(fields).rsplit(",", _MAX_FORWARDED)[-_MAX_FORWARDED:]):
+        forwarded = normalise(_without_port(entry.strip()))
+        if forwarded and forwarded not in trusted:
+            return forwarded
+    return address
+
+
+def _without_port(text: str) -> str:
+    """Some proxies write ``1.2.3.4:5`` and ``[::1]:5``."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    host, colon, _ = text.partition(":")
+    return host if colon and "." in host else text

@@ -25,10 +25,13 @@ _ALL_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
     """The application. Order matters: the page takes every path that is left."""
 
-    async def get_metrics(_request: Request) -> Response:
+    owners = Owners(context)
+
+    async def get_metrics(request: Request) -> Response:
+        if not page.is_own_page(request):
+            await owners.owner(request)
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    owners = Owners(context)
     app = FastAPI(
         title="Rostra", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )

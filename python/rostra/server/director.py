@@ -11,7 +11,7 @@ from rostra.model.token import Grant, PublishGrant
 from rostra.protocol import director, jwt
 from rostra.server.admission import Offline, admit_publisher, admit_viewer
 from rostra.server.context import Context
-from rostra.server.http import fail, origin, read_json_body
+from rostra.server.http import fail, origin, read_json_body, root_path
 
 
 def router(context: Context) -> APIRouter:
@@ -76,6 +76,6 @@ def _opened(context: Context, request: Request, grant: Grant) -> tuple[str, str]
     """The socket's URL and the token for it."""
     is_secure, host = origin(request, context.config)
     kind = "pub" if isinstance(grant, PublishGrant) else "sub"
-    url = f"{'wss' if is_secure else 'ws'}://{host}/ws/v2/{kind}/{grant.server}"
+    url = f"{'wss' if is_secure else 'ws'}://{host}{root_path(request, context.config)}/ws/v2/{kind}/{grant.server}"
     lifetime_s = context.config.signalling.token_lifetime_s
     return url, jwt.issue(grant, context.key, now_s=context.clock(), lifetime_s=lifetime_s)

@@ -115,9 +115,9 @@ async def read_offer(request: Request) -> str:
     return _text(await read_body(request, MAX_OFFER), "sdp")
 
 
-def created(resource: Resource, answer: str, links: list[str]) -> Response:
-    """The reply to a good offer (RFC 9725 §4.2)."""
-    headers = {"Location": f"/api/{resource.kind}/{RESOURCE}/{resource.id}", "ETag": resource.etag}
+def created(resource: Resource, answer: str, links: list[str], root: str) -> Response:
+    """The reply to a good offer (RFC 9725 §4.2). ``root``: the path below which the client sees this server."""
+    headers = {"Location": f"{root}/api/{resource.kind}/{RESOURCE}/{resource.id}", "ETag": resource.etag}
     response = Response(answer, 201, headers=headers, media_type=SDP)
     for link in links:
         response.headers.append("Link", link)

@@ -9,15 +9,17 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rostra.config import Config
+from rostra.config import ROOT_PATH, Config
 from rostra.model.ids import StreamKey
 from rostra.protocol.director import encode_fail
+from rostra.server.addresses import normalise
+from rostra.server.edge.connection import CONNECTION
 
 BODY_TIMEOUT_S: Final = 10
 _LENGTH: Final = re.compile("[0-9]{1,18}")
 _CLOSE: Final = {"Connection": "close"}
 """What is left of the body is not waited for."""
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_HOST: Final = re.compile(r"([A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _CORS_PATHS: Final = "/api/director/"
 _LIBRARY: Final = "/sdk/"
 """The client library, which pages of other origins import."""
@@ -105,14 +107,45 @@ def origin(connection: HTTPConnection, config: Config) -> tuple[bool, str]:
     """
     is_secure = connection.url.scheme in ("https", "wss")
     host = connection.headers.get("host", "")
-    if connection.client is not None and connection.client.host in config.http.trusted_proxies:
+    if is_forwarded(connection, config):
         # The nearest proxy writes last.
         host = connection.headers.get("x-forwarded-host", host).rpartition(",")[2].strip()
         protocol = connection.headers.get("x-forwarded-proto", "https" if is_secure else "http")
         is_secure = protocol.rpartition(",")[2].strip().lower() in ("https", "wss")
-    if not _HOST.fullmatch(host):
+    if host_name(host) is None:
         raise HTTPException(400, "Invalid Host")
     return is_secure, host
+
+
+def root_path(connection: HTTPConnection, config: Config) -> str:
+    """The path below which clients see this server, without a slash at its end: what URLs of it begin with.
+
+    Raises:
+        HTTPException: 400, the prefix that a proxy names is not a path.
+    """
+    prefix = config.http.root_path
+    if is_forwarded(connection, config):
+        named = connection.headers.get("x-forwarded-prefix")
+        prefix = named.rpartition(",")[2].strip().rstrip("/") if named is not None else prefix
+    if not ROOT_PATH.fullmatch(prefix):
+        raise HTTPException(400, "Invalid X-Forwarded-Prefix")
+    return prefix
+
+
+def is_forwarded(connection: HTTPConnection, config: Config) -> bool:
+    """Whether a trusted proxy made the request, so that its ``X-Forwarded-*`` fields are believed."""
+    return connection.client is not None and normalise(connection.client.host) in config.http.trusted_proxies
+
+
+def host_name(host: str) -> str | None:
+    """The name or address of a ``Host`` field, without brackets and port; ``None``: it is not a host."""
+    match = _HOST.fullmatch(host)
+    return match.group(1).strip("[]") if match is not None else None
+
+
+def is_absolute_form(connection: HTTPConnection) -> bool:
+    """Whether the request line had a whole URL, as for a proxy (RFC 9112 §3.2.2). Browsers ask no server so."""
+    return bool(connection.scope["extensions"][CONNECTION]["is_absolute_form"])
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -132,6 +165,15 @@ async def on_error(request: Request, _error: Exception) -> Response:
 def _failure(request: Request, status: int, message: str) -> Response:
     """As the clients of this path expect it."""
     return PlainTextResponse(message, status) if request.url.path.startswith(DOORS) else fail(status, message)
+
+
+def authenticate(connection: HTTPConnection, token: str) -> None:
+    """The client showed a good token, so that its connection is not closed to make room for strangers.
+
+    Raises:
+        TooManySessions: the token, the address or the server has enough of them.
+    """
+    connection.scope["extensions"][CONNECTION]["connection"].authenticate(token)
 
 
 class Headers:

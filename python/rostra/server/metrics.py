@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from rostra import __version__
 from rostra.hub import Hub
+from rostra.server.edge.connection import EdgeContext
 
 _GAUGES: Final = frozenset({"transports", "tracks", "slots", "connections"})
 """Fields of ``MediaStats`` that can fall; all others count since the engine started."""
@@ -24,7 +25,8 @@ class Metrics:
 
     def __init__(self, hub: Hub) -> None:
         self._registry: Final = CollectorRegistry()
-        self._registry.register(_Figures(hub))
+        self._figures: Final = _Figures(hub)
+        self._registry.register(self._figures)
         self._lag: Final = Histogram(
             "rostra_event_loop_lag_seconds",
             "How late the event loop runs what is due.",
@@ -35,6 +37,10 @@ class Metrics:
     def text(self) -> bytes:
         """All metrics."""
         return generate_latest(self._registry)
+
+    def watch_edge(self, edge: EdgeContext) -> None:
+        """Show the figures of the HTTP edge, too."""
+        self._figures.edge = edge
 
     async def watch_loop(self) -> None:
         """Measure the event loop's lag until cancelled."""
@@ -48,6 +54,7 @@ class Metrics:
 class _Figures(Collector):
     def __init__(self, hub: Hub) -> None:
         self._hub: Final = hub
+        self.edge: EdgeContext | None = None
 
     def collect(self) -> Iterator[Metric]:
         """Everything that the hub knows, from one moment."""
@@ -66,9 +73,23 @@ class _Figures(Collector):
         for reason, packets in media.dropped:
             dropped.add_metric([reason], packets)
         yield dropped
+        if self.edge is not None:
+            yield from _of_edge(self.edge)
         build = GaugeMetricFamily("rostra_build_info", "What runs.", labels=["version", "python"])
         build.add_metric([__version__, platform.python_version()], 1)
         yield build
+
+
+def _of_edge(edge: EdgeContext) -> Iterator[Metric]:
+    connections = GaugeMetricFamily("rostra_http_connections", "Open connections of the HTTP port.", labels=["kind"])
+    connections.add_metric(["stranger"], edge.gate.strangers)
+    connections.add_metric(["session"], edge.gate.sessions)
+    connections.add_metric(["proxy"], edge.gate.proxies)
+    yield connections
+    for stats in (edge.gate.stats, edge.stats):
+        for one in fields(stats):
+            text = f"{type(stats).__name__}.{one.name} so far."
+            yield CounterMetricFamily(f"rostra_http_{one.name}", text, value=getattr(stats, one.name))
 
 
 def _gauge(name: str, text: str, value: int) -> Metric:

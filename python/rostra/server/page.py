@@ -1,6 +1,5 @@
 """The page of ``rostra dev``, and its settings."""
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +11,9 @@ from starlette.staticfiles import StaticFiles
 
 import rostra
 from rostra import __version__
+from rostra.server.addresses import is_loopback
 from rostra.server.context import Context
-from rostra.server.http import fail
+from rostra.server.http import fail, host_name, is_absolute_form
 
 SETTINGS: Final = "/api/dev/settings"
 DOORS: Final = "/api/doors"
@@ -21,7 +21,8 @@ _STATIC: Final = Path(rostra.__file__).parent / "static"
 _NOT_BUILT: Final = (
     "<!doctype html><title>Rostra</title><p>The page is not built. <code>make build</code> builds it.</p>"
 )
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_FORWARDED: Final = ("forwarded", "x-forwarded-", "x-real-ip", "via")
+"""Beginnings of header names that proxies add."""
 
 
 class _Settings(msgspec.Struct, frozen=True, rename="camel"):
@@ -59,7 +60,7 @@ def settings(context: Context) -> Route:
 def doors(context: Context) -> Route:
     """``GET /api/doors``: where encoders come in beside this port, for everybody's page."""
     rtmp = context.config.rtmp
-    body = msgspec.json.encode(_Doors(context.rtmp_port, rtmp is not None and _is_loopback(rtmp.listen.host)))
+    body = msgspec.json.encode(_Doors(context.rtmp_port, rtmp is not None and is_loopback(rtmp.listen.host)))
 
     async def get(_request: Request) -> Response:
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
@@ -74,11 +75,15 @@ def is_own_page(request: Request) -> bool:
     page, under a name that leads to 127.0.0.1. So the host has to be a loopback one, the request must not have been
     forwarded, and where the browser says which page asks, it has to be this one.
     """
-    if request.client is None or not _is_loopback(request.client.host):
+    if request.client is None or not is_loopback(request.client.host):
         return False
-    if not _is_loopback(request.url.hostname or "") or any(name in request.headers for name in _FORWARDED):
+    host = request.headers.get("host", "")
+    name = host_name(host)
+    if name is None or not is_loopback(name) or is_absolute_form(request):
         return False
-    own = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    if any(field.startswith(_FORWARDED) for field in request.headers):
+        return False
+    own = f"{request.scope['scheme']}://{host}"
     from_origin = request.headers.get("origin", own)
     return request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none") and from_origin == own
 
@@ -92,14 +97,3 @@ def static() -> BaseRoute:
         return HTMLResponse(_NOT_BUILT) if request.url.path == "/" else fail(404, "Not Found")
 
     return Route("/{path:path}", not_built, methods=["GET"])
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback

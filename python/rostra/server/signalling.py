@@ -10,7 +10,6 @@ from typing import Final, assert_never
 import structlog
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from rostra.media.engine import Overloaded
 from rostra.model.effects import SignalEvent
@@ -22,15 +21,14 @@ from rostra.model.viewing import Project
 from rostra.protocol import jwt, sdp, signal
 from rostra.server.clients import Client, log_opened
 from rostra.server.context import Context
-from rostra.server.http import fail
+from rostra.server.edge.gate import TooManySessions
+from rostra.server.http import authenticate, fail
 from rostra.server.outbox import Outbox
 
 CLUSTER: Final = "local"
 _GOING_AWAY: Final = 1001
 _CLEAN: Final = frozenset({1000, 1001, 1005})
 """Close codes of a peer that meant it; 1005 is a close frame without a code."""
-_ABORT_S: Final = 5.0
-"""How long what was written may wait for a peer that does not read, after its socket was closed."""
 
 log = structlog.get_logger("rostra.signalling")
 
@@ -93,6 +91,11 @@ class Sockets:
         if not hmac.compare_digest(grant.server.encode(), named.encode()):
             await self._forbid(websocket, "a token for another socket")
             return None
+        try:
+            authenticate(websocket, token)
+        except TooManySessions:
+            await websocket.send_denial_response(fail(429, "Too many sockets of this token or address"))
+            return None
         return grant
 
     async def _run(self, websocket: WebSocket, grant: Grant) -> None:
@@ -154,7 +157,7 @@ class _Socket:
         while True:
             message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
-                # uvicorn gives a reason with every close frame, even an empty one, and none when the connection broke.
+                # A close frame has a reason, even an empty one; a broken connection has none.
                 raise _Ended(is_clean="reason" in message and message["code"] in _CLEAN)
             text = message.get("text")
             self._on_message(text if text is not None else message["bytes"])
@@ -273,13 +276,3 @@ class _Socket:
         if self._transport is None:
             raise signal.FieldError(otherwise)
         return self._transport
-
-
-class SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, except that a peer that does not read cannot keep a closed socket's memory."""
-
-    async def run_asgi(self) -> None:
-        """Serve the socket, then see that it ends."""
-        await super().run_asgi()
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(_ABORT_S, self.transport.abort)

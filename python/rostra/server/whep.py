@@ -23,7 +23,8 @@ from rostra.server import doors
 from rostra.server.admission import Offline, admit_viewer
 from rostra.server.clients import log_opened
 from rostra.server.context import Context
-from rostra.server.http import check_body, origin, read_body
+from rostra.server.edge.gate import TooManySessions
+from rostra.server.http import authenticate, check_body, origin, read_body, root_path
 from rostra.server.outbox import Outbox
 from rostra.server.resources import MAX_STREAMS, EventStream, Kind, Resource, Resources, credentials, digest
 from rostra.server.whip import METHODS, restarted
@@ -120,14 +121,15 @@ async def _view(context: Context, resources: Resources, account: AccountId, name
     resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
     log_opened(client, "whep", grant.stream, "viewer", opened.transport)
-    base = f"{'https' if is_secure else 'http'}://{host}/api/whep/{doors.RESOURCE}/{resource.id}"
+    root = root_path(request, context.config)
+    base = f"{'https' if is_secure else 'http'}://{host}{root}/api/whep/{doors.RESOURCE}/{resource.id}"
     events = ",".join(sse.EVENTS)
     links = [
         link(f"{base}/{_SSE}", f"{_EXTENSION}server-sent-events", events=events),
         link(f"{base}/{_LAYER}", f"{_EXTENSION}layer"),
         *(ice_server(one) for one in context.config.signalling.ice_servers),
     ]
-    response = doors.created(resource, sdp.write(answer), links)
+    response = doors.created(resource, sdp.write(answer), links, root)
     context.hub.announce(opened.transport)
     return response
 
@@ -199,7 +201,9 @@ async def _events(context: Context, resources: Resources, name: str, request: Re
                 raise HTTPException(409, f"{MAX_STREAMS} event streams of this session are being read")
             for event in context.hub.hear(resource.transport, resource.heard):
                 stream.tell(event)
-            location = f"/api/whep/{doors.RESOURCE}/{resource.id}/{_SSE}/{stream.id}"
+            location = (
+                f"{root_path(request, context.config)}/api/whep/{doors.RESOURCE}/{resource.id}/{_SSE}/{stream.id}"
+            )
             return Response(status_code=201, headers={"Location": location})
         case _:
             raise doors.not_allowed(_EXTENSION_METHODS)
@@ -210,7 +214,12 @@ async def _event_stream(context: Context, resources: Resources, name: str, strea
         case "OPTIONS":
             return doors.preflight(_STREAM_METHODS)
         case "GET":
-            return Listening(_found(resources, name, stream)[1])
+            found = _found(resources, name, stream)[1]
+            try:
+                authenticate(request, found.id)
+            except TooManySessions:
+                raise HTTPException(429, "Too many connections of this session or address") from None
+            return Listening(found)
         case "DELETE":
             resource, found = _found(resources, name, stream)
             del resource.streams[found.id]

@@ -17,7 +17,7 @@ from rostra.server import doors
 from rostra.server.admission import admit_publisher
 from rostra.server.clients import log_opened
 from rostra.server.context import Context
-from rostra.server.http import check_body
+from rostra.server.http import check_body, root_path
 from rostra.server.resources import Kind, Resource, Resources, credentials, digest
 
 METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -78,6 +78,7 @@ async def _publish(context: Context, resources: Resources, name: str, request: R
     client = context.client(request)
     with context.refused_tokens.logged(client, "whip", stream):
         grant = await admit_publisher(context, token, stream)
+    root = root_path(request, context.config)
     wish = whip.publish_wish(stream, request.query_params.multi_items())
     if resources.is_full or (token is not None and not resources.may_publish(token, _now_s())):
         raise doors.overloaded()
@@ -102,7 +103,7 @@ async def _publish(context: Context, resources: Resources, name: str, request: R
     resources.add(resource)
     log_opened(client, "whip", grant.stream, "publisher", opened.transport)
     links = [ice_server(one) for one in context.config.signalling.ice_servers]
-    return doors.created(resource, sdp.write(answer), links)
+    return doors.created(resource, sdp.write(answer), links, root)
 
 
 def _now_s() -> float:

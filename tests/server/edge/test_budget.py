@@ -1,0 +1,87 @@
+"""Budgets of sockets, and whose turn it is."""
+
+import asyncio
+
+from rostra.server.edge.budget import Allowance, SocketBudget, Turns
+
+
+def test_a_debt_is_waited_for() -> None:
+    allowance = Allowance(10, 2)
+    assert allowance.spend(10, 0.0) == 0
+    assert allowance.spend(3, 0.0) == 1.5
+    assert allowance.spend(0, 1.5) == 0
+    assert allowance.spend(10, 1000.0) == 0, "no more than the burst is saved up"
+    assert allowance.spend(1, 1000.0) == 0.5
+
+
+def test_a_busy_client_is_not_slowed() -> None:
+    budget = SocketBudget()
+    for second in range(600):
+        for _ in range(50):
+            assert budget.spend(1, 300, 0.0005, float(second)) == 0
+    assert not budget.is_spent
+
+
+def test_a_flooder_is_slowed_and_then_spent() -> None:
+    budget, now_s = SocketBudget(), 0.0
+    for _ in range(100):
+        now_s += budget.spend(340, 2048, 0.005, now_s)
+        if budget.is_spent:
+            break
+    assert budget.is_spent
+    assert now_s >= 10, "it had time to mend its ways"
+
+
+def test_who_pauses_is_forgiven() -> None:
+    budget = SocketBudget()
+    wait_s = budget.spend(1000, 0, 0, 0.0)
+    assert wait_s > 0
+    budget.spend(1, 0, 0, 100.0)
+    budget.spend(1000, 0, 0, 101.0)
+    assert not budget.is_spent
+
+
+async def test_one_request_of_an_address_overtakes_a_thousand_of_another() -> None:
+    turns = Turns()
+    order: list[str] = []
+
+    async def ask(group: str) -> None:
+        await turns.take(group)
+        order.append(group)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(1000):
+            tasks.create_task(ask("flood"))
+        await asyncio.sleep(0)
+        tasks.create_task(ask("honest"))
+    assert len(order) == 1001
+    assert order.index("honest") <= 3 * Turns.PER_LOOP_TURN
+
+
+async def test_only_so_many_begin_in_one_turn_of_the_loop() -> None:
+    turns = Turns()
+    begun: list[int] = []
+
+    async def ask() -> None:
+        await turns.take("a")
+        begun.append(0)
+
+    tasks = [asyncio.create_task(ask()) for _ in range(40)]
+    most = before = 0
+    while len(begun) < 40:
+        await asyncio.sleep(0)
+        most, before = max(most, len(begun) - before), len(begun)
+    await asyncio.gather(*tasks)
+    assert most <= 2 * Turns.PER_LOOP_TURN
+
+
+async def test_a_caller_that_gave_up_takes_nobodys_turn() -> None:
+    turns = Turns()
+    for _ in range(Turns.PER_LOOP_TURN):
+        await turns.take("a")
+    gone = asyncio.create_task(turns.take("a"))
+    stays = asyncio.create_task(turns.take("a"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    async with asyncio.timeout(10):
+        await stays
