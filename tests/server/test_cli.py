@@ -185,6 +185,7 @@ async def test_the_doctor_finds_what_will_not_work(taken: str | None, code: int)
         found, out, err = await run("doctor", *options)
     assert (found, err) == (code, "")
     assert out.count("cannot be had") == (taken is not None)
+    assert out.count("stop the program that has it, or choose another port") == (taken is not None)
     assert "RTMP port" in out
     assert "RTMP address" in out
     assert "UDP segmentation offload" in out
@@ -197,3 +198,13 @@ async def test_the_doctor_looks_at_no_port_of_encoders_that_are_not_taken() -> N
         found, out, _ = await run("doctor", *options)
     assert found == 0
     assert "RTMP" not in out
+
+
+async def test_the_doctor_says_what_other_machines_reach() -> None:
+    _, out, _ = await run("doctor", "--http", "0.0.0.0:0", "--media", "127.0.0.1:0", "--no-rtmp")
+    (line,) = [line for line in out.splitlines() if "HTTP address" in line]
+    assert line.startswith("note")
+    assert "without --tls-cert, tokens pass in clear" in line
+    assert "media is for this machine alone: --media 0.0.0.0:0 opens it" in line
+    _, out, _ = await run("doctor", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--no-rtmp")
+    assert "only browsers on this machine reach it; --http 0.0.0.0:0 lets others in" in out
