@@ -55,7 +55,8 @@ async def _publish(context: Context, request: Request) -> bytes:
     value = director.bearer(request.headers.get("authorization"))
     owner = digest(value) if value is not None and await context.store.publish_token(value) is not None else None
     body = director.decode_publish(await _read(context, request, owner))
-    grant = await admit_publisher(context, value, body.name)
+    with context.refused_tokens.logged(context.client(request), "director", body.name):
+        grant = await admit_publisher(context, value, body.name)
     url, signed = _opened(context, request, grant)
     requires_auth = grant.subscribe_requires_auth
     servers = context.config.signalling.ice_servers
@@ -74,7 +75,8 @@ async def _subscribe(context: Context, request: Request) -> bytes:
     body = director.decode_subscribe(await _read(context, request, owner))
     if value is None and body.account is None:
         raise director.ValidationFailed({"streamAccountId": ["Is needed without a token"]})
-    grant = await admit_viewer(context, value, body.account, body.name)
+    with context.refused_tokens.logged(context.client(request), "director", body.name):
+        grant = await admit_viewer(context, value, body.account, body.name)
     servers = context.config.signalling.ice_servers
     return director.encode_subscribe(*_opened(context, request, grant), grant.stream, servers)
 

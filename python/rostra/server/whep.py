@@ -21,6 +21,7 @@ from rostra.protocol.director import bearer
 from rostra.protocol.links import ice_server, link
 from rostra.server import doors
 from rostra.server.admission import Offline, admit_viewer
+from rostra.server.clients import log_opened
 from rostra.server.context import Context
 from rostra.server.edge.gate import TooManySessions
 from rostra.server.http import address_group, authenticate, check_body, origin, root_path
@@ -49,7 +50,7 @@ def route(context: Context, resources: Resources) -> Route:
     def restart(resource: Resource, fragment: sdpfrag.Fragment) -> str:
         return restarted(context, resource, fragment)
 
-    async def handle(request: Request) -> Response:
+    async def dispatch(request: Request) -> Response:
         match doors.path_of(request):
             case [doors.RESOURCE, name]:
                 return await doors.session(context, resources, name, request, restart)
@@ -63,6 +64,10 @@ def route(context: Context, resources: Resources) -> Route:
                 return await _endpoint(context, resources, AccountId(account), name, request)
             case _:
                 raise HTTPException(404, "Not Found")
+
+    async def handle(request: Request) -> Response:
+        with context.refused_tokens.forbidden_logged(context.client(request), "whep"):
+            return await dispatch(request)
 
     return Route("/api/whep/{path:path}", handle, methods=METHODS)
 
@@ -93,8 +98,10 @@ async def _view(context: Context, resources: Resources, account: AccountId, name
     stream = doors.stream_name(name)
     wish = whip.view_wish(request.query_params.multi_items())
     token = bearer(request.headers.get("authorization"))
+    client = context.client(request)
     try:
-        grant = await admit_viewer(context, token, account, stream)
+        with context.refused_tokens.logged(client, "whep", stream):
+            grant = await admit_viewer(context, token, account, stream)
     except Offline:
         raise _offline() from None
     if resources.is_full:
@@ -116,6 +123,7 @@ async def _view(context: Context, resources: Resources, account: AccountId, name
     answer = offers.completed(opened.answer)
     resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
+    log_opened(client, "whep", grant.stream, "viewer", opened.transport)
     root = root_path(request, context.config)
     base = f"{'https' if is_secure else 'http'}://{host}{root}/api/whep/{doors.RESOURCE}/{resource.id}"
     events = ",".join(sse.EVENTS)
