@@ -210,7 +210,7 @@ def test_the_message_says_that_it_is_nested_too_deep() -> None:
 
 @pytest.mark.parametrize("part", ["header", "claims"])
 def test_a_token_that_is_nested_too_deep_is_none(part: str) -> None:
-    """Anybody may send one: PyJWT reads the header before it checks the signature."""
+    """Anybody may send one, and its header is read before its signature is checked."""
     key = b"k" * 32
     nested = jwt_part(b'{"alg":"HS256","a":' + b"[" * 1100 + b"]" * 1100 + b"}")
     plain = jwt_part(b'{"alg":"HS256"}')
