@@ -44,7 +44,7 @@ async def _answered(reply: Awaitable[bytes]) -> Response:
     try:
         return Response(await reply, media_type="application/json", headers={"Cache-Control": "no-store"})
     except director.ValidationFailed as error:
-        return fail(400, "Validation errors", errors=error.errors)
+        return fail(400, "Validation errors", errors=error.errors, code=error.code)
     except Offline as error:
         return fail(400, error.message, stream=error.stream)
     except Refused as error:

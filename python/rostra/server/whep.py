@@ -5,7 +5,6 @@ import contextlib
 import secrets
 from typing import Final
 
-import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +15,7 @@ from rostra.model import offers, viewing
 from rostra.model.ids import AccountId
 from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.refused import Unauthorized
-from rostra.protocol import sdp, sdpfrag, sse, whip, wishes
+from rostra.protocol import sdp, sdpfrag, sse, whep, whip
 from rostra.protocol.director import bearer
 from rostra.protocol.links import ice_server, link
 from rostra.server import doors
@@ -36,7 +35,6 @@ _STREAM_METHODS: Final = "GET, DELETE, OPTIONS"
 _EXTENSION: Final = "urn:ietf:params:whep:ext:core:"
 _SSE: Final = "sse"
 _LAYER: Final = "layer"
-_MAX_LAYER_BODY: Final = 4096
 _STREAM_ID_BYTES: Final = 24
 _HEARTBEAT_S: Final = 15.0
 """Proxies drop connections on which nothing moves for 30 s."""
@@ -150,10 +148,11 @@ async def _layer(context: Context, resources: Resources, name: str, request: Req
             return doors.preflight(_LAYER_METHODS, Accept_Post="application/json")
         case "POST":
             resource = doors.found(resources, name, request)
-            check_body(request, _MAX_LAYER_BODY, "application/json")
+            check_body(request, whep.MAX_LAYER_BODY, "application/json")
             doors.count_change(resource)
             with doors.refusing():
-                wish = _wanted_layer(await doors.read(context, request, _MAX_LAYER_BODY, resource.owner), resource)
+                body = await doors.read(context, request, whep.MAX_LAYER_BODY, resource.owner)
+                wish = _wanted_layer(body, resource)
                 context.hub.select(doors.found(resources, name, request).transport, wish)
             return Response(status_code=200)
         case "DELETE":
@@ -167,21 +166,8 @@ async def _layer(context: Context, resources: Resources, name: str, request: Req
 
 
 def _wanted_layer(body: bytes, resource: Resource) -> LayerWish:
-    """A LayerInfo, with ``rid`` as another name of ``encodingId``. ``mediaId``: place or mid of the main picture."""
-    try:
-        given = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise wishes.FieldError("Invalid layer") from None
-    if not isinstance(given, dict):
-        raise wishes.FieldError("Invalid layer")
-    named = given.get("mediaId")
-    if named is not None and named != "":
-        main = resource.pictures[0] if resource.pictures else None
-        if main is None or str(named) not in (str(main), str(resource.places[main])):
-            raise wishes.FieldError("Invalid layer: mediaId is not the first picture")
-    if given.get("encodingId") is None and "rid" in given:
-        given["encodingId"] = given["rid"]
-    return wishes.layer(given)
+    main = resource.pictures[0] if resource.pictures else None
+    return whep.decode_layer(body, main=main, place=resource.places[main] if main is not None else None)
 
 
 # --- Events -----------------------------------------------------------------------------------------------------
