@@ -7,6 +7,7 @@ refused: what it asks for waits until there is room.
 """
 
 import asyncio
+import contextlib
 import itertools
 import secrets
 import uuid
@@ -126,6 +127,9 @@ class Hub:
         """``viewer_max_bps``: what all media of one viewer may take at most."""
         self.media = MediaStats()
         """The latest totals of the media plane."""
+        self.faults = 0
+        """Exceptions of ours that were contained. Each cost one transport at most."""
+        self._known_faults: Final[set[tuple[str, str]]] = set()
         self._engine: Final = engine
         self._viewer_max_bps: Final = viewer_max_bps
         self._streams: Final[dict[StreamKey, Stream]] = {}
@@ -428,7 +432,10 @@ class Hub:
         """Take in what the media plane has to tell. It makes room for commands at the same time."""
         self._flush()
         for event in self._engine.drain():
-            self._on_media(event)
+            try:
+                self._on_media(event)
+            except Exception as fault:  # noqa: BLE001 — whatever it is, the other events count
+                self._contain(fault, type(event).__name__, getattr(event, "transport", None))
         self._tell_layers()
 
     def _on_media(self, event: Event) -> None:
@@ -470,6 +477,28 @@ class Hub:
                 assert_never(event)
         if (transport := event.transport) is not None:
             self._event(transport, lambda stream: lifecycle.on_media(stream, event))
+
+    def _contain(self, fault: Exception, what: str, transport: TransportId | None) -> None:
+        """A fault of ours costs the one transport that it shows up in. It is counted, and logged once of its kind."""
+        self.faults += 1
+        kind = (what, type(fault).__name__)
+        if kind in self._known_faults:
+            log.warning("fault again", what=what, transport=transport, kind=kind[1])
+        else:
+            self._known_faults.add(kind)
+            log.error("fault", what=what, transport=transport, exc_info=fault)
+        if transport is None or transport not in self._places:
+            return
+        owner = self._peers.pop(transport, None)
+        try:
+            self.leave(transport)
+        except Exception:
+            log.exception("the transport was taken out by force", transport=transport)
+            self._forget(transport)
+            self._backlog.append(CloseTransport(transport))
+        if owner is not None:
+            with contextlib.suppress(Exception):
+                owner.hang_up()
 
     # --- Layers -------------------------------------------------------------------------------------------------
 
@@ -571,7 +600,7 @@ class Hub:
             case Send(to=to, event=event):
                 for transport in to:
                     if (peer := self._peers.get(transport)) is not None:
-                        peer.tell(event)
+                        self._tell(transport, peer, event)
             case HangUp(transport=transport):
                 self._forget(transport)
                 if (peer := self._peers.pop(transport, None)) is not None:
@@ -599,6 +628,12 @@ class Hub:
                 pass  # the media plane has it
             case _:
                 assert_never(effect)
+
+    def _tell(self, transport: TransportId, peer: Peer, event: SignalEvent) -> None:
+        try:
+            peer.tell(event)
+        except Exception as fault:  # noqa: BLE001 — whatever it is, the others hear the event
+            self._contain(fault, event.name, transport)
 
     def _forget(self, transport: TransportId) -> None:
         self._places.pop(transport, None)
@@ -640,6 +675,22 @@ class Hub:
                     self._is_retrying = True
                     self._call_later(_RETRY_MS, self._retry)
                 return
+            except ValueError:
+                if not self._submit_singly(chunk):
+                    return
+
+    def _submit_singly(self, chunk: list[Command]) -> bool:
+        """One command that cannot be taken does not cost the others. ``False``: there is no room for the rest."""
+        for place, command in enumerate(chunk):
+            try:
+                self._engine.submit(command)
+            except Overloaded:
+                self._backlog.extendleft(reversed(chunk[place:]))
+                self._call_later(_RETRY_MS, self._flush)
+                return False
+            except ValueError as fault:
+                self._contain(fault, type(command).__name__, getattr(command, "transport", None))
+        return True
 
     def _retry(self) -> None:
         self._is_retrying = False

@@ -321,6 +321,7 @@ def test_aiortc_names_three_fingerprints_and_all_count() -> None:
     [
         (offering(), "no_media"),
         (offering(video(), ice=None), "no_ice_credentials"),
+        (replace(offering(video()), ice_lite=True), "ice_lite"),
         (offering(video(), fingerprints=()), "no_fingerprint"),
         (offering(replace(video(), mid=None)), "no_mid"),
         (offering(video(), audio(), groups=()), "no_bundle"),

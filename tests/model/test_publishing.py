@@ -231,7 +231,7 @@ def test_a_feed_that_the_media_plane_refuses_is_gone() -> None:
     scene = Scene()
     publisher = scene.publish()
     effects = scene.media(Rejected(publisher.transport, None, RefusalCode.TOO_MANY))
-    assert effects == [HangUp(publisher.transport)]
+    assert effects == [CloseTransport(publisher.transport), HangUp(publisher.transport)]
     assert scene.stream.is_empty
 
 

@@ -62,7 +62,14 @@ def test_a25_a_token_ends_with_its_lifetime_and_the_grace() -> None:
 
 def test_a25_a_token_of_the_future_is_not_valid_yet() -> None:
     with pytest.raises(InvalidToken):
-        verify(issue(), after_s=-5)
+        verify(issue(), after_s=-60)
+
+
+def test_a25_a_clock_that_steps_back_a_little_makes_no_token_invalid() -> None:
+    assert verify(issue(), after_s=-0.5) == VIEWING
+    assert verify(issue(), after_s=-jwt.LEEWAY_S) == VIEWING
+    with pytest.raises(InvalidToken):
+        verify(issue(), after_s=-jwt.LEEWAY_S - 1)
 
 
 def test_a25_no_other_algorithm_is_taken() -> None:

@@ -312,6 +312,12 @@ def test_a21_duplicate_mids_are_refused() -> None:
     assert code_of(HEAD + (VIDEO + "a=mid:0\r\n") * 2) == "duplicate_mid"
 
 
+def test_the_same_extension_twice_is_no_error() -> None:
+    line = "a=extmap:1 urn:a\r\n"
+    (media,) = sdp.parse(HEAD + VIDEO + line * 2).media
+    assert [(one.id, one.uri) for one in media.extmaps] == [(1, "urn:a")]
+
+
 def test_a21_one_extension_id_for_two_meanings_is_refused() -> None:
     assert refusal("extmap:1 urn:a", "extmap:1 urn:b") == "duplicate_extension"
 

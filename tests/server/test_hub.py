@@ -15,6 +15,7 @@ from rostra.model.ids import AccountId, ServerId, SourceId, StreamKey
 from rostra.model.layers import LayerWish
 from rostra.model.media import (
     BandwidthSpec,
+    BindSlot,
     Codec,
     Command,
     EncodingReport,
@@ -23,6 +24,7 @@ from rostra.model.media import (
     Mid,
     PlayoutDelay,
     Priority,
+    RefusalCode,
     ShownLayer,
     Speaker,
     Strategy,
@@ -472,3 +474,99 @@ def test_a_transport_is_found_by_its_names_for_its_own_account_and_forgotten_wit
     assert all(hub.find(KEY.account, name) is None for name in (str(opened.transport), *opened.names))
     assert not hub._names
     assert not hub._named
+
+
+class Broken(Ear):
+    """A socket whose code has a fault."""
+
+    def tell(self, event: SignalEvent) -> None:
+        raise RuntimeError("a fault")
+
+
+async def test_a_fault_of_one_viewer_ends_that_viewer_alone() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    hub.start()
+    publisher = publish(hub)
+    broken, honest = Broken(), Ear()
+    first = view(hub, broken)
+    view(hub, honest)
+    start(engine, publisher)  # one batch: connected, and both tracks started
+    await settled()
+    assert any(isinstance(event, Active) for event in honest.heard), "the rest of the batch is not lost"
+    assert broken.hung_up
+    assert first not in engine.transports()
+    assert publisher in engine.transports()
+    assert hub.faults == 1
+    hub.stop()
+    engine.close()
+
+
+class Choosy(FakeEngine):
+    """A media plane that cannot take what is meant for some transports."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unwanted: set[TransportId] = set()
+
+    def submit(self, *commands: Command) -> None:
+        if any(isinstance(one, BindSlot) and one.transport in self.unwanted for one in commands):
+            raise ValueError("a field does not fit")
+        super().submit(*commands)
+
+
+async def test_a_command_that_cannot_be_taken_costs_the_others_nothing() -> None:
+    engine = Choosy()
+    hub = Hub(engine)
+    hub.start()
+    ears = [Ear() for _ in range(5)]
+    viewers = [view(hub, ear) for ear in ears]
+    engine.unwanted = {viewers[2]}
+    publisher = publish(hub)
+    start(engine, publisher)
+    await settled()
+    assert ears[2].hung_up
+    assert viewers[2] not in engine.transports()
+    for place in (0, 1, 3, 4):
+        assert any(engine.slots(viewers[place]).values()), "its slots show the source"
+        assert not ears[place].hung_up
+    assert hub.faults >= 1
+    hub.stop()
+    engine.close()
+
+
+async def test_a_refused_restart_of_ice_forgets_nobody() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    hub.start()
+    ears = [Ear(), Ear()]
+    transports = [publish(hub, ears[0]), view(hub, ears[1])]
+    for transport in transports:
+        engine.connect(transport)
+    await settled()
+    for transport in transports:
+        engine.refuse(transport, RefusalCode.INVALID)
+    await settled()
+    assert not any(ear.hung_up for ear in ears)
+    assert (hub.totals().feeds, hub.totals().viewers) == (1, 1)
+    for transport in transports:
+        engine.refuse(transport, RefusalCode.UNKNOWN_TRANSPORT)
+    await settled()
+    assert all(ear.hung_up for ear in ears)
+    assert (hub.totals().feeds, hub.totals().viewers) == (0, 0)
+    hub.stop()
+    engine.close()
+
+
+async def test_a_refused_transport_is_closed_and_not_only_forgotten() -> None:
+    engine = FakeEngine()
+    hub = Hub(engine)
+    hub.start()
+    ear = Ear()
+    transport = view(hub, ear)
+    engine.refuse(transport, RefusalCode.INVALID)
+    await settled()
+    assert ear.hung_up
+    assert transport not in engine.transports()
+    hub.stop()
+    engine.close()

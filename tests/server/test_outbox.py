@@ -38,6 +38,15 @@ async def test_only_the_latest_count_is_kept() -> None:
     assert json.loads(text)["data"] == {"viewercount": 9999}
 
 
+async def test_the_latest_events_of_a_transport_that_ended_are_forgotten() -> None:
+    outbox = Outbox()
+    outbox.post("an answer")
+    outbox.tell(Vad(Mid("0"), source("cam")))
+    outbox.tell(ViewerCount(KEY, 1))
+    outbox.forget()
+    assert await taken(outbox) == ["an answer"]
+
+
 async def test_too_many_messages_overflow() -> None:
     outbox = Outbox()
     for _ in range(MAX_MESSAGES):

@@ -229,6 +229,10 @@ class FakeEngine:
         """The transport ends for a reason of the network."""
         self._end(transport, reason)
 
+    def refuse(self, transport: TransportId, code: RefusalCode) -> None:
+        """The media plane refuses an order for a whole transport that it had taken."""
+        self._tell(Rejected(transport, None, code))
+
     def flow(self, track: TrackId, *encodings: EncodingReport) -> None:
         """The encodings of a track as they are now, if its publisher is still there."""
         if track in self._tracks:

@@ -7,6 +7,7 @@ from rostra.model import publishing, viewing
 from rostra.model.effects import Effect, HangUp, Stopped
 from rostra.model.media import (
     CloseTransport,
+    RefusalCode,
     Rejected,
     SlotBound,
     TrackStarted,
@@ -46,8 +47,10 @@ def on_media(stream: Stream, event: TransportEvent) -> Decision:
             return _hung_up(viewing.ended(stream, viewer), viewer.transport)
         case Rejected(mid=mid, code=code) if mid is not None:
             return viewing.rejected(stream, viewer, mid, code)
-        case Rejected():
-            return _hung_up(viewing.ended(stream, viewer), viewer.transport)
+        case Rejected(code=code):
+            if _is_still_open(code, connected=viewer.connected):
+                return Decision(stream)
+            return _hung_up(viewing.leave(stream, viewer), viewer.transport)
         case TrackStarted() | SlotBound():
             return Decision(stream)
         case _:
@@ -64,12 +67,25 @@ def _on_feed(stream: Stream, feed: Feed, event: TransportEvent) -> Decision:
             return publishing.resumed(stream, feed)
         case TrackStarted(track=track):
             return publishing.track_started(stream, feed, track)
-        case TransportClosed() | Rejected():  # feeds order transports, and ICE restarts that were checked
+        case Rejected(code=code) if _is_still_open(code, connected=feed.connected):
+            return Decision(stream)
+        case Rejected():
+            return _hung_up(publishing.leave(stream, feed), feed.transport)
+        case TransportClosed():
             return _hung_up(publishing.ended(stream, feed), feed.transport)
         case SlotBound():
             return Decision(stream)
         case _:
             assert_never(event)
+
+
+def _is_still_open(code: RefusalCode, *, connected: bool) -> bool:
+    """Whether a refused order for a whole transport was a restart of ICE: the transport goes on as it was.
+
+    The other such order opens the transport, and nothing that was never opened is connected. A transport that the
+    media plane does not know is gone.
+    """
+    return connected and code is not RefusalCode.UNKNOWN_TRANSPORT
 
 
 def leave(stream: Stream, transport: TransportId) -> Decision:

@@ -243,6 +243,9 @@ class _Peer:
 
 def _peer(offer: SessionDescription) -> _Peer:
     """The transport of the bundle: attributes of its first m-line, else of the session (RFC 8843 §7.1.3, §10)."""
+    if offer.ice_lite:
+        text = "The offer is ICE-lite, as the server is: neither would check a path. Switch ICE-lite off in the client."
+        raise NegotiationError("ice_lite", text)
     live = [media for media in offer.media if not media.is_rejected]
     if not live:
         raise NegotiationError("no_media", "The offer has no m-line.")

@@ -38,6 +38,10 @@ class _Millicast(msgspec.Struct, rename="camel"):
     custom_data: _Custom = msgspec.field(default_factory=_Custom)
 
 
+LEEWAY_S: Final = 5
+"""A clock that is put back a little makes no fresh token a future one (RFC 7519 §4.1.5)."""
+
+
 class _Claims(msgspec.Struct):
     nbf: int
     iat: int
@@ -81,7 +85,7 @@ def verify(token: str, key: bytes, *, now_s: float, grace_s: float) -> Grant:
         claims = msgspec.convert(payload, _Claims)
     except (jwt.PyJWTError, msgspec.ValidationError) as error:
         raise InvalidToken("Unauthorized: Invalid token") from error
-    if now_s < claims.nbf or now_s >= claims.exp + grace_s:
+    if now_s < max(claims.nbf, claims.iat) - LEEWAY_S or now_s >= claims.exp + grace_s:
         raise InvalidToken("Unauthorized: Invalid token")
     its = claims.millicast
     stream = StreamKey(AccountId(its.stream_account_id), StreamName(its.stream_name))

@@ -402,13 +402,14 @@ def _on_extmap(level: _Session | _Section, value: str) -> None:
     first, uri, *rest = [*value.split(None, 2), "", ""][:3]
     number, slash, direction = first.partition("/")
     ident = _number(number, 1, 255, "bad_extension", "the id of a header extension")
-    if ident in level.extmaps:
-        raise SdpError("duplicate_extension", f"two header extensions have the id {ident}")
     if slash and direction not in _DIRECTION_NAMES:
         raise SdpError("bad_extension", f"an unknown direction of a header extension: {_quote(direction)}")
     _match(_VISIBLE, uri, "bad_extension", "the URI of a header extension")
     attributes = rest[0].strip(" \t") if rest else ""
-    level.extmaps[ident] = Extmap(ident, uri, Direction(direction) if slash else None, attributes or None)
+    extmap = Extmap(ident, uri, Direction(direction) if slash else None, attributes or None)
+    if level.extmaps.get(ident, extmap) != extmap:
+        raise SdpError("duplicate_extension", f"two header extensions have the id {ident}")
+    level.extmaps[ident] = extmap
 
 
 def _on_mid(section: _Section, value: str) -> None:

@@ -22,7 +22,7 @@ from rostra.protocol.wishes import FieldError
 from rostra.server.context import Context
 from rostra.server.http import address_group, check_body
 from rostra.server.reading import RETRY_S
-from rostra.server.resources import Resource, Resources, new_etag
+from rostra.server.resources import Kind, Resource, Resources, new_etag
 
 RESOURCE: Final = "resource"
 SDP: Final = "application/sdp"
@@ -185,7 +185,7 @@ async def _patch(context: Context, resources: Resources, name: str, request: Req
     """Candidates, or a restart of ICE (RFC 9725 §4.3). Nothing is awaited between looking at the tag and a change."""
     resource = found(resources, name, request)
     check_body(request, sdpfrag.MAX_TEXT, sdpfrag.MEDIA_TYPE)
-    _check_condition(request, resource)
+    says_which = _check_condition(request, resource)
     count_change(resource)
     body = await read(context, request, sdpfrag.MAX_TEXT, resource.owner)
     resource = found(resources, name, request)
@@ -193,15 +193,22 @@ async def _patch(context: Context, resources: Resources, name: str, request: Req
     fragment = sdpfrag.parse(_text(body, "sdpfrag"))
     if fragment.ice is None or fragment.ice == resource.theirs:
         return Response(status_code=204)  # The peer finds us, not we it: candidates are only checked.
+    if not says_which:
+        raise HTTPException(428, "Precondition Required")
     answer = restart(resource, fragment)
     resource.theirs = fragment.ice
     resource.etag = new_etag()
     return Response(answer, 200, headers={"ETag": resource.etag}, media_type=sdpfrag.MEDIA_TYPE)
 
 
-def _check_condition(request: Request, resource: Resource) -> None:
-    """RFC 9725 §4.3.1: which state a change is for has to be said."""
+def _check_condition(request: Request, resource: Resource) -> bool:
+    """Whether the request says which state it is for. RFC 9725 §4.3.1 demands that of every change.
+
+    Players of WHEP send candidates without it. Those change nothing here, so that nothing is at stake.
+    """
     match if_match(request.headers.get("if-match"), resource.etag):
+        case Condition.MISSING if resource.kind is Kind.WHEP:
+            return False
         case Condition.MISSING:
             raise HTTPException(428, "Precondition Required")
         case Condition.MALFORMED:
@@ -209,7 +216,7 @@ def _check_condition(request: Request, resource: Resource) -> None:
         case Condition.FAILED:
             raise HTTPException(412, "Precondition Failed")
         case Condition.HOLDS:
-            pass
+            return True
 
 
 def _text(body: bytes, name: str) -> str:

@@ -59,6 +59,7 @@ class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         """Everything that the hub knows, from one moment."""
         totals, media = self._hub.totals(), self._hub.media
+        yield CounterMetricFamily("rostra_faults", "Faults of ours; each ended one transport.", value=self._hub.faults)
         yield _gauge("rostra_streams", "Streams with a publisher or a viewer.", totals.streams)
         yield _gauge("rostra_sources", "Live sources.", totals.sources)
         yield _gauge("rostra_feeds", "Publisher connections.", totals.feeds)

@@ -62,6 +62,11 @@ class Outbox:
         else:
             self.post(self._encode(event))
 
+    def forget(self) -> None:
+        """Drop what is kept of the latest events: the transport that they tell of has ended."""
+        self._count = self._speaking = self._layers = None
+        self._voices.clear()
+
     def finish(self) -> None:
         """Nothing comes after what is there."""
         self._is_finished = True

@@ -200,12 +200,10 @@ class _Socket:
                 return
             case signal.Unpublish():
                 self._publisher()
-                self._hub.leave(self._opened("Not publishing"))
-                self._transport = None
+                self._left("Not publishing")
             case signal.Unview():
                 self._viewer()
-                self._hub.leave(self._opened("Not viewing"))
-                self._transport = None
+                self._left("Not viewing")
             case signal.Project():
                 self._viewer()
                 transport, source = self._opened("Not viewing"), signal.source_id(command.source_id)
@@ -273,6 +271,12 @@ class _Socket:
         if not isinstance(self._grant, SubscribeGrant):
             raise signal.FieldError("This socket is for publishing")
         return self._grant
+
+    def _left(self, otherwise: str) -> None:
+        """End the transport. What was still to be told of it is of no interest to the next one."""
+        self._hub.leave(self._opened(otherwise))
+        self._transport = None
+        self._outbox.forget()
 
     def _opened(self, otherwise: str) -> TransportId:
         if self._transport is None:
