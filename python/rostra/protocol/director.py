@@ -108,6 +108,7 @@ class _FailData(msgspec.Struct, frozen=True, rename="camel"):
     message: str
     stream_id: str | msgspec.UnsetType = msgspec.UNSET
     errors: dict[str, list[str]] | msgspec.UnsetType = msgspec.UNSET
+    code: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Fail(msgspec.Struct, frozen=True, tag_field="status", tag="fail"):
@@ -138,14 +139,21 @@ def _listed(servers: Iterable[IceServer]) -> list[_IceServer]:
     return [_IceServer([one.url], one.username, one.credential) for one in servers]
 
 
-def encode_fail(message: str, *, stream: StreamKey | None = None, errors: dict[str, list[str]] | None = None) -> bytes:
-    """Every reply that is no success, on every path: clients look at ``status`` and show ``message``."""
-    data = _FailData(message, str(stream) if stream is not None else msgspec.UNSET, errors or msgspec.UNSET)
+def encode_fail(
+    message: str,
+    *,
+    stream: StreamKey | None = None,
+    errors: dict[str, list[str]] | None = None,
+    code: str | None = None,
+) -> bytes:
+    """Every reply that is no success, on every path: programs read ``status`` and ``code``, people ``message``."""
+    stream_id = str(stream) if stream is not None else msgspec.UNSET
+    data = _FailData(message, stream_id, errors or msgspec.UNSET, code or msgspec.UNSET)
     return _encoder.encode(_Fail(data))
 
 
 def status_of(refused: Refused) -> int:
-    """The HTTP status. 401 is final for clients; after any other they try again."""
+    """The HTTP status. 401 is final for clients; of 400 the ``code`` says whether another attempt can succeed."""
     return 401 if isinstance(refused, InvalidToken | Unauthorized) else 400
 
 

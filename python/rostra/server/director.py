@@ -43,11 +43,11 @@ async def _answered(reply: Awaitable[bytes]) -> Response:
     try:
         return Response(await reply, media_type="application/json", headers={"Cache-Control": "no-store"})
     except director.ValidationFailed as error:
-        return fail(400, "Validation errors", errors=error.errors)
+        return fail(400, "Validation errors", errors=error.errors, code="invalid_request")
     except Offline as error:
-        return fail(400, error.message, stream=error.stream)
+        return fail(400, error.message, stream=error.stream, code=error.code)
     except Refused as error:
-        return fail(director.status_of(error), error.message)
+        return fail(director.status_of(error), error.message, code=error.code)
 
 
 async def _publish(context: Context, request: Request) -> bytes:

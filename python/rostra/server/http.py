@@ -46,10 +46,15 @@ _LIBRARY_HEADERS: Final = [*_CORS, *_SECURITY]
 
 
 def fail(
-    status: int, message: str, *, stream: StreamKey | None = None, errors: dict[str, list[str]] | None = None
+    status: int,
+    message: str,
+    *,
+    stream: StreamKey | None = None,
+    errors: dict[str, list[str]] | None = None,
+    code: str | None = None,
 ) -> Response:
     """A failure as every client expects it."""
-    body = encode_fail(message, stream=stream, errors=errors)
+    body = encode_fail(message, stream=stream, errors=errors, code=code)
     return Response(body, status, media_type="application/json")
 
 
