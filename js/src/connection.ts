@@ -4,6 +4,7 @@ import { asError, FetchError, OptionError, SignalingError, StateError } from './
 import { transformConfiguration } from './frames.js';
 import { type Claims, readClaims } from './jwt.js';
 import { type OfferedExtension, Peer, type PeerConfiguration } from './peer.js';
+import { RetrySchedule } from './retry.js';
 import type { FrameMetadata } from './sei.js';
 import { type BroadcastEvent, Signal } from './signal.js';
 import { type SpeakersEvent, speakersOf, type VoiceEvent } from './voices.js';
@@ -49,17 +50,16 @@ export interface ConnectionEvents {
   speakers: SpeakersEvent;
   /** Data that came inside a frame, to viewers with `metadata: true`. */
   metadata: MetadataEvent;
-  /** An attempt starts; `timeout` is how many milliseconds pass before the next one if it fails. */
+  /** An attempt starts; `timeout` is how many milliseconds pass at most before the next one if it fails. */
   reconnect: { timeout: number; error: Error };
-  /** Reconnection ended for good, for example because the token is no longer accepted. */
+  /** Reconnection ended for good, for example because the token is no longer accepted. See `failure`. */
   error: Error;
 }
 
-/** 2 s doubling to 32 s: quick for a restart of the server, bearable for it when thousands wait. */
-const FIRST_DELAY_MS = 2_000;
-const LONGEST_DELAY_MS = 32_000;
 /** ICE often recovers from a short gap by itself; after this long it rarely does. */
 const DISCONNECTED_MS = 1_500;
+/** A request into a network that drops packets would otherwise take minutes to fail. */
+const ATTEMPT_MS = 8_000;
 
 const ABS_CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
 export const DEPENDENCY_DESCRIPTOR =
@@ -76,6 +76,8 @@ class Link {
   /** What broke before the attempt was complete. */
   trouble: Error | undefined;
   disconnected: ReturnType<typeof setTimeout> | undefined;
+  /** Runs while an attempt of a reconnection is under way. */
+  overdue: ReturnType<typeof setTimeout> | undefined;
   #rejectAll: (reason: Error) => void = () => undefined;
   readonly #ended = new Promise<never>((_, reject) => {
     this.#rejectAll = reject;
@@ -92,6 +94,7 @@ class Link {
 
   close(reason: Error): void {
     clearTimeout(this.disconnected);
+    clearTimeout(this.overdue);
     this.#rejectAll(reason);
     this.peer?.close();
     this.signal?.close();
@@ -116,7 +119,9 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
   readonly #autoReconnect: boolean;
   #options: Options | undefined;
   #state: State = IDLE;
-  #delayMs = FIRST_DELAY_MS;
+  readonly #schedule = new RetrySchedule();
+  #delayMs = 0;
+  #failure: Error | null = null;
   #somebodySpeaks = false;
 
   constructor(tokenGenerator: TokenGenerator, autoReconnect: boolean) {
@@ -129,6 +134,14 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
   /** Where this object is between `connect()` and `stop()`. */
   get state(): ConnectionState {
     return this.#state.name;
+  }
+
+  /**
+   * Why the attempts ended for good: an error that another attempt cannot mend, such as a refused token or a wrong
+   * account. `state` is `idle` then. `connect()`, `reconnect()` and `stop()` clear it.
+   */
+  get failure(): Error | null {
+    return this.#failure;
   }
 
   /** The current peer connection. Another one takes its place after a reconnection. */
@@ -148,8 +161,8 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
   /**
    * Connects; resolves when the server's answer is applied.
    *
-   * A refusal by the director other than 401 rejects this promise and starts the attempts of the
-   * reconnection as well, because "not live yet" is the usual one; `stop()` ends them.
+   * A refusal by the director that can pass (`isFinal` of the error is false) rejects this promise and starts the
+   * attempts of the reconnection as well, because "not live yet" is the usual one; `stop()` ends them.
    *
    * @throws {StateError} when it is connected, connecting or reconnecting already, or `stop()` comes first.
    * @throws {FetchError} when the director refuses.
@@ -170,19 +183,38 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
     this.check(chosen);
     this.forget();
     this.#options = chosen;
-    this.#delayMs = FIRST_DELAY_MS;
+    this.#schedule.reset();
+    this.#failure = null;
     const link = new Link();
     this.#state = { name: 'connecting', link };
     await this.#run(link, chosen, false);
   }
 
-  /** Drops the connection, if any, and makes a new one with the options of the last `connect()`. */
+  /**
+   * Tries now: drops the connection, or ends the wait for the next attempt, and connects with the options of the last
+   * `connect()`. An attempt that is under way goes on.
+   *
+   * @throws {StateError} when `connect()` was never called.
+   */
   reconnect(): void {
     const error = new StateError('reconnecting', 'reconnect() was called');
-    if (this.#state.name === 'connected') this.#lost(this.#state.link, error, true);
-    else if (this.#state.name === 'idle') {
-      if (!this.#options) throw new StateError('not_connected', 'connect() was never called');
-      this.#retry(error);
+    const state = this.#state;
+    switch (state.name) {
+      case 'connected':
+        this.#lost(state.link, error, true);
+        return;
+      case 'waiting':
+        clearTimeout(state.timer);
+        this.#retry(error);
+        return;
+      case 'idle':
+        if (!this.#options) throw new StateError('not_connected', 'connect() was never called');
+        this.#failure = null;
+        this.#schedule.reset();
+        this.#retry(error);
+        return;
+      case 'connecting':
+      case 'reconnecting':
     }
   }
 
@@ -190,6 +222,7 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
   stop(): void {
     const state = this.#state;
     this.#state = IDLE;
+    this.#failure = null;
     if (state.name === 'waiting') clearTimeout(state.timer);
     else if (state.name !== 'idle') this.#end(state.link, STOPPED);
     this.forget();
@@ -265,6 +298,7 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
       throw error;
     }
     if (this.#link !== link || !link.peer) throw STOPPED;
+    clearTimeout(link.overdue);
     this.#state = { name: 'connected', link };
     this.opened(link.peer);
     if (link.trouble) this.#lost(link, link.trouble);
@@ -325,7 +359,7 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
     clearTimeout(link.disconnected);
     if (state === 'connected') {
       link.reached = true;
-      this.#delayMs = FIRST_DELAY_MS;
+      this.#schedule.reset();
     }
     this.emit('connectionStateChange', state);
     // A listener may have called stop().
@@ -341,9 +375,11 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
   #failed(link: Link, error: Error): void {
     const isFirst = this.#state.name === 'connecting';
     const isRefusal = error instanceof FetchError;
-    const isFinal = (isRefusal && error.status === 401) || error instanceof OptionError;
+    const isFinal = (isRefusal && error.isFinal) || error instanceof OptionError;
     const goesOn = !isFinal && (!isFirst || (this.#autoReconnect && isRefusal));
     const next: State = goesOn ? { name: 'waiting', timer: undefined } : IDLE;
+    if (this.#schedule.failed(error, Date.now())) this.#delayMs = this.#schedule.delay(Date.now());
+    if (isFinal) this.#failure = error;
     this.#state = next;
     this.#end(link, error);
     // A listener may have called stop().
@@ -363,6 +399,7 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
     }
     const waiting: State = { name: 'waiting', timer: undefined };
     this.#state = waiting;
+    this.#schedule.failed(error, Date.now());
     this.#end(link, error);
     if (this.#state !== waiting) return;
     // One that never carried media is a failed attempt: it must not be repeated at once, for ever.
@@ -373,18 +410,20 @@ export abstract class Connection<Options extends CommonOptions> extends Emitter<
   #retry(error: Error): void {
     const waiting: State = { name: 'waiting', timer: undefined };
     this.#state = waiting;
+    this.#delayMs = this.#schedule.delay(Date.now());
     this.emit('reconnect', { timeout: this.#delayMs, error });
     const options = this.#options;
     if (this.#state !== waiting || !options) return;
     const link = new Link();
     this.#state = { name: 'reconnecting', link };
+    const tooLong = new SignalingError(`The server did not answer within ${ATTEMPT_MS / 1000} s`);
+    link.overdue = setTimeout(() => link.close(tooLong), ATTEMPT_MS);
     // Its failure is dealt with in #failed; nobody waits for this promise.
     this.#run(link, options, true).catch(() => undefined);
   }
 
   #retryLater(error: Error): void {
     const timer = setTimeout(() => this.#retry(error), this.#delayMs);
-    this.#delayMs = Math.min(this.#delayMs * 2, LONGEST_DELAY_MS);
     this.#state = { name: 'waiting', timer };
   }
 

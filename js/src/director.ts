@@ -54,6 +54,11 @@ function messageOf(body: unknown, response: Response): string {
   return `The director answered with status ${response.status}`;
 }
 
+function codeOf(body: unknown): string | undefined {
+  const code = (body as { data?: { code?: unknown } } | null)?.data?.code;
+  return typeof code === 'string' ? code : undefined;
+}
+
 async function ask(door: Door, token: string | undefined, body: object): Promise<DirectorReply> {
   const headers: Record<string, string> = { 'Content-Type': 'application/json' };
   if (token) headers.Authorization = `Bearer ${token}`;
@@ -66,7 +71,7 @@ async function ask(door: Door, token: string | undefined, body: object): Promise
   const { status, data } = (reply ?? {}) as { status?: string; data?: DirectorReply };
   const refused = !response.ok || status === 'fail' || status === 'error';
   if (refused || !Array.isArray(data?.urls) || typeof data.jwt !== 'string') {
-    throw new FetchError(messageOf(reply, response), response.status);
+    throw new FetchError(messageOf(reply, response), response.status, codeOf(reply));
   }
   if (liveDomain === undefined) return data;
   const domain = liveDomain;

@@ -1,11 +1,25 @@
-/** A refusal by the director. `status` is the HTTP status: 401 is final, any other may change later. */
+/** Codes of the director for requests that no later attempt can mend. */
+const FINAL_CODES: ReadonlySet<string> = new Set([
+  'validation_failed',
+  'account_not_found',
+  'name_not_covered',
+  'multisource_not_allowed',
+]);
+
+/** A refusal by the director. `status` is the HTTP status; `code` names the reason, where the server gives one. */
 export class FetchError extends Error {
   override readonly name = 'FetchError';
   constructor(
     message: string,
     readonly status: number,
+    readonly code?: string,
   ) {
     super(message);
+  }
+
+  /** Another attempt cannot succeed: the token is refused, or the request asks for what does not exist. */
+  get isFinal(): boolean {
+    return this.status === 401 || this.status === 403 || FINAL_CODES.has(this.code ?? '');
   }
 }
 

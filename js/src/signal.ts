@@ -14,14 +14,18 @@ interface Pending {
 
 export interface SignalHandlers {
   event(event: BroadcastEvent): void;
-  /** The socket broke (it was not closed in order). Called once, and only after it had opened. */
+  /** The socket broke or the server ended it for good. Called once, and only after it had opened. */
   broken(error: Error): void;
 }
+
+/** Close codes (RFC 6455 §7.4.1) of a socket that is over while media goes on: normal closure, and no code at all. */
+const MEDIA_GOES_ON: ReadonlySet<number> = new Set([1000, 1005]);
 
 /**
  * One signalling socket: numbered commands out, answers and events in.
  *
- * An orderly close by the server is not a failure: media goes on, and only later commands are refused.
+ * A normal closure by the server is not a failure: media goes on, and only later commands are refused. Any other code
+ * says that the transport has ended (1001) or that the server had to close the socket.
  */
 export class Signal {
   readonly #socket: WebSocket;
@@ -50,9 +54,14 @@ export class Signal {
       };
       this.#socket.onerror = () =>
         failed(isOpen ? 'The signalling connection broke' : `No connection to ${address}`);
-      this.#socket.onclose = (event) => {
-        if (!isOpen || !event.wasClean) failed(`The signalling connection to ${address} was lost`);
-        else this.#settleAll(new SignalingError('The server closed the signalling connection'));
+      this.#socket.onclose = ({ wasClean, code, reason }) => {
+        if (!isOpen || !wasClean) failed(`The signalling connection to ${address} was lost`);
+        else if (MEDIA_GOES_ON.has(code)) {
+          this.#settleAll(new SignalingError('The server closed the signalling connection'));
+        } else {
+          const words = reason ? `, ${reason}` : '';
+          failed(`The server closed the signalling connection (${code}${words})`);
+        }
       };
     });
     // The owner awaits it after making the offer; a refusal before that is not an unhandled one.

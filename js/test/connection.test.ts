@@ -143,17 +143,19 @@ describe('connect', () => {
 });
 
 describe('a refusal by the director', () => {
-  it('is tried again at once and then after 2, 4, 8, 16, 32, 32 s', async () => {
+  it('is tried again at once, every 1 to 2 s for half a minute, then after 4, 8, 16, 32, 32 s', async () => {
     server.answer = refused(400, 'stream not being published');
     const view = new View(token);
     const seen = watch(view);
     const error = await outcome(view.connect());
     expect(error).toBeInstanceOf(FetchError);
     expect(error).toMatchObject({ status: 400, message: 'stream not being published' });
-    await pass(95_000);
-    expect(server.times).toEqual([0, 0, 2_000, 6_000, 14_000, 30_000, 62_000, 94_000]);
+    await pass(124_000);
+    const halfMinute = [0, 0, 1, 2, 3, 4, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31];
+    expect(server.times.map((ms) => ms / 1_000)).toEqual([...halfMinute, 35, 43, 59, 91, 123]);
     const timeouts = seen.reconnects.map(({ timeout }) => timeout);
-    expect(timeouts).toEqual([2_000, 4_000, 8_000, 16_000, 32_000, 32_000, 32_000]);
+    expect(timeouts.slice(0, 7)).toEqual([1_000, 1_000, 1_000, 1_000, 1_000, 2_000, 2_000]);
+    expect(timeouts.slice(-5)).toEqual([8_000, 16_000, 32_000, 32_000, 32_000]);
     expect(seen.reconnects[0]?.error).toBe(error);
     view.stop();
   });
@@ -169,11 +171,11 @@ describe('a refusal by the director', () => {
     server.answer = refused(400, 'stream not being published');
     const before = server.requests.length;
     FakePeer.last.become('failed');
-    await pass(6_500);
+    await pass(2_500);
     const times = server.requests
       .slice(before)
       .map(({ at }) => at - (server.requests[before]?.at ?? 0));
-    expect(times).toEqual([0, 2_000, 6_000]);
+    expect(times).toEqual([0, 1_000, 2_000]);
     view.stop();
   });
 
@@ -186,6 +188,36 @@ describe('a refusal by the director', () => {
     expect(server.requests).toHaveLength(1);
     expect(seen.reconnects).toEqual([]);
     expect(view.state).toBe('idle');
+    expect(view.failure).toMatchObject({ status: 401, isFinal: true });
+  });
+
+  it.each(['account_not_found', 'name_not_covered', 'validation_failed'])(
+    'with the code %s is final, and told',
+    async (code) => {
+      const view = await connected();
+      const seen = watch(view);
+      server.answer = refused(400, 'it cannot be', code);
+      FakePeer.last.become('failed');
+      await pass(120_000);
+      expect(server.requests).toHaveLength(2);
+      expect(seen.errors).toMatchObject([{ status: 400, code, isFinal: true }]);
+      expect(view.state).toBe('idle');
+      expect(view.failure).toBe(seen.errors[0]);
+      view.stop();
+      expect(view.failure).toBeNull();
+    },
+  );
+
+  it('that was final is no obstacle to another try', async () => {
+    const view = await connected();
+    server.answer = refused(400, 'stream not found', 'account_not_found');
+    FakePeer.last.become('failed');
+    await settle();
+    server.answer = granted();
+    view.reconnect();
+    await settle();
+    expect(view.state).toBe('connected');
+    expect(view.failure).toBeNull();
   });
 
   it('with 401 during a reconnection is final too, and told', async () => {
@@ -230,7 +262,7 @@ describe('reconnection', () => {
     expect(view.state).toBe('connected');
     expect(seen.states).toEqual(['failed', 'closed', 'connecting']);
     expect(seen.reconnects).toMatchObject([
-      { timeout: 2_000, error: { message: 'The connection failed' } },
+      { timeout: 1_000, error: { message: 'The connection failed' } },
     ]);
   });
 
@@ -262,13 +294,26 @@ describe('reconnection', () => {
     expect(server.requests).toHaveLength(2);
   });
 
-  it('does not follow an orderly close; later commands are refused in words', async () => {
+  it.each([1000, 1005])(
+    'does not follow a close with %i; later commands are refused in words',
+    async (code) => {
+      const view = await connected();
+      FakeSocket.last.closeCleanly(code);
+      await pass(60_000);
+      expect(server.requests).toHaveLength(1);
+      expect(view.isActive()).toBe(true);
+      await expect(view.select({})).rejects.toThrow('The signalling connection is closed');
+    },
+  );
+
+  it.each([1001, 1008, 1011, 1012])('follows a clean close with %i at once', async (code) => {
     const view = await connected();
-    FakeSocket.last.closeCleanly();
-    await pass(60_000);
-    expect(server.requests).toHaveLength(1);
-    expect(view.isActive()).toBe(true);
-    await expect(view.select({})).rejects.toThrow('The signalling connection is closed');
+    const seen = watch(view);
+    FakeSocket.last.closeCleanly(code, 'says why');
+    await settle();
+    expect(server.requests).toHaveLength(2);
+    expect(view.state).toBe('connected');
+    expect(seen.reconnects[0]?.error.message).toContain(`(${code}, says why)`);
   });
 
   it.each(['inactive', 'stopped', 'migrate'])('does not follow the event %s', async (name) => {
@@ -282,13 +327,11 @@ describe('reconnection', () => {
     const view = await connected();
     server.answer = new TypeError('Failed to fetch');
     FakePeer.last.become('failed');
-    await pass(7_000);
+    await pass(6_500);
     server.answer = granted();
     await pass(8_000);
     expect(view.state).toBe('connected');
-    expect(server.times.slice(1).map((at) => at - (server.times[1] ?? 0))).toEqual([
-      0, 2_000, 6_000, 14_000,
-    ]);
+    expect(server.times.slice(1)).toEqual([0, 1_000, 2_000, 3_000, 4_000, 5_000, 7_000]);
   });
 
   it('does not repeat at once, for ever, what never carries media', async () => {
@@ -299,9 +342,36 @@ describe('reconnection', () => {
       FakePeer.last.become('failed');
     }
     expect(server.requests).toHaveLength(2);
-    await pass(2_000);
+    await pass(1_000);
     expect(server.requests).toHaveLength(3);
     view.stop();
+  });
+
+  it('gives up an attempt that gets no answer within 8 s', async () => {
+    const view = await connected();
+    const seen = watch(view);
+    server.answer = 'never';
+    FakePeer.last.become('failed');
+    await pass(8_000);
+    expect(view.state).toBe('waiting');
+    server.answer = granted();
+    await pass(2_000);
+    expect(view.state).toBe('connected');
+    expect(seen.reconnects[1]?.error.message).toBe('The server did not answer within 8 s');
+    await pass(60_000);
+    expect(server.requests).toHaveLength(3);
+  });
+
+  it('comes soon after the stream is back, although the server was away for minutes', async () => {
+    const view = await connected();
+    server.answer = new TypeError('Failed to fetch');
+    FakePeer.last.become('failed');
+    await pass(120_000);
+    server.answer = refused(400, 'stream not being published', 'not_published');
+    await pass(30_000);
+    server.answer = granted();
+    await pass(2_000);
+    expect(view.state).toBe('connected');
   });
 
   it('notices that the socket broke while the answer was being applied', async () => {
@@ -313,6 +383,35 @@ describe('reconnection', () => {
     expect(view.state).toBe('waiting');
     await pass(2_000);
     expect(view.state).toBe('connected');
+  });
+
+  it('can be asked for while waiting, and then comes at once', async () => {
+    server.answer = refused(400, 'stream not being published', 'not_published');
+    const view = new View(token);
+    await outcome(view.connect());
+    await pass(100_000);
+    const before = server.requests.length;
+    server.answer = granted();
+    view.reconnect();
+    await settle();
+    expect(server.requests).toHaveLength(before + 1);
+    expect(view.state).toBe('connected');
+    FakePeer.last.become('connected');
+    await pass(120_000);
+    expect(server.requests).toHaveLength(before + 1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('that is asked for changes nothing while an attempt is under way', async () => {
+    const view = await connected();
+    FakePeer.hangs = 'createOffer';
+    view.reconnect();
+    await settle();
+    view.reconnect();
+    await settle();
+    expect(view.state).toBe('reconnecting');
+    expect(server.requests).toHaveLength(2);
+    view.stop();
   });
 
   it('can be asked for', async () => {

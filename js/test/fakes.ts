@@ -56,7 +56,7 @@ export class FakeSocket {
   closedByClient = false;
   onopen: (() => void) | null = null;
   onerror: (() => void) | null = null;
-  onclose: ((event: { wasClean: boolean }) => void) | null = null;
+  onclose: ((event: { wasClean: boolean; code: number; reason: string }) => void) | null = null;
   onmessage: ((event: { data: string }) => void) | null = null;
 
   constructor(readonly url: string) {
@@ -103,19 +103,19 @@ export class FakeSocket {
     if (this.readyState === 3) return;
     this.readyState = 3;
     this.onerror?.();
-    this.onclose?.({ wasClean: false });
+    this.onclose?.({ wasClean: false, code: 1006, reason: '' });
   }
 
-  closeCleanly(): void {
+  closeCleanly(code = 1000, reason = ''): void {
     this.readyState = 3;
-    this.onclose?.({ wasClean: true });
+    this.onclose?.({ wasClean: true, code, reason });
   }
 
   close(): void {
     this.closedByClient = true;
     if (this.readyState === 3) return;
     this.readyState = 3;
-    queueMicrotask(() => this.onclose?.({ wasClean: true }));
+    queueMicrotask(() => this.onclose?.({ wasClean: true, code: 1005, reason: '' }));
   }
 }
 
@@ -408,13 +408,15 @@ export function granted(claims: object = { streamName: 'demo', record: false }):
   return { status: 200, body: { status: 'success', data } };
 }
 
-export function refused(status: number, message: string): Answer {
-  return { status, body: { status: 'fail', data: { message } } };
+export function refused(status: number, message: string, code?: string): Answer {
+  return { status, body: { status: 'fail', data: { message, code } } };
 }
 
 /** Puts the fakes in place of the browser's globals, with virtual time. */
 export function install(): FakeServer {
   vi.useFakeTimers({ now: 1_700_000_000_000 });
+  // Every delay is the longest of its range.
+  vi.spyOn(Math, 'random').mockReturnValue(1);
   FakeSocket.all = [];
   FakeSocket.behaviour = 'answers';
   FakePeer.all = [];
@@ -434,6 +436,7 @@ export function install(): FakeServer {
 
 export function uninstall(): void {
   vi.useRealTimers();
+  vi.restoreAllMocks();
   vi.unstubAllGlobals();
 }
 

@@ -10,6 +10,7 @@ import {
   FakeWorker,
   granted,
   install,
+  refused,
   settle,
   uninstall,
 } from './fakes.js';
@@ -185,6 +186,30 @@ describe('while it is connected', () => {
     publish.on('broadcastEvent', ({ name }) => heard.push(name));
     FakeSocket.last.event('viewercount', { viewercount: 2 });
     expect(heard).toEqual(['viewercount']);
+  });
+});
+
+describe('after the server stopped', () => {
+  it('publishes again at once, and with the same tracks', async () => {
+    const publish = new Publish(token);
+    await publish.connect({ mediaStream: camera(), sourceId: 'cam1' });
+    FakePeer.last.become('connected');
+    FakeSocket.last.closeCleanly(1001);
+    await settle();
+    expect(FakePeer.all).toHaveLength(2);
+    expect(publish.state).toBe('connected');
+    expect(command()).toMatchObject({ sourceId: 'cam1' });
+    expect(FakePeer.last.getSenders().map(({ track }) => track?.kind)).toEqual(['audio', 'video']);
+  });
+
+  it('ends when its token is refused, and says so', async () => {
+    const publish = new Publish(token);
+    await publish.connect({ mediaStream: camera() });
+    server.answer = refused(401, 'Unauthorized: Invalid token', 'invalid_token');
+    FakeSocket.last.breakDown();
+    await settle();
+    expect(publish.state).toBe('idle');
+    expect(publish.failure).toMatchObject({ status: 401, code: 'invalid_token' });
   });
 });
 

@@ -69,6 +69,7 @@ async def test_an_offline_stream_is_not_being_published(server: Server) -> None:
     for token in (server.subscribe_token, None):
         data = failed(await server.direct("subscribe", body, token=token), 400, "stream not being published")
         assert data["streamId"] == f"{server.account.id}/demo"
+        assert data["code"] == "not_published"
 
 
 async def test_viewers_may_wait_where_that_is_allowed(tmp_path: Path) -> None:
@@ -84,7 +85,8 @@ async def test_viewers_may_wait_where_that_is_allowed(tmp_path: Path) -> None:
 
 async def test_an_unknown_account_has_no_streams(server: Server) -> None:
     reply = await server.direct("subscribe", {"streamName": "demo", "streamAccountId": "nobody"})
-    assert failed(reply, 400, "stream not found")["streamId"] == "nobody/demo"
+    data = failed(reply, 400, "stream not found")
+    assert (data["streamId"], data["code"]) == ("nobody/demo", "account_not_found")
 
 
 async def test_a_stream_that_needs_a_token_is_closed_to_the_public(server: Server) -> None:
@@ -159,7 +161,9 @@ async def test_a_malformed_body_is_a_validation_error(server: Server, action: st
     if action == "publish":
         headers["Authorization"] = f"Bearer {server.publish_token}"
     reply = await server.client.post(f"/api/director/{action}", content=body.encode("latin-1"), headers=headers)
-    errors = failed(reply, 400, "Validation errors")["errors"]
+    data = failed(reply, 400, "Validation errors")
+    assert data["code"] == "validation_failed"
+    errors = data["errors"]
     assert isinstance(errors, dict)
     assert list(errors) == [field]
 

@@ -149,14 +149,14 @@ def encode_fail(
     errors: dict[str, list[str]] | None = None,
     code: str | None = None,
 ) -> bytes:
-    """Every reply that is no success, on every path: clients look at ``status`` and show ``message``."""
-    named = str(stream) if stream is not None else msgspec.UNSET
-    data = _FailData(message, named, errors or msgspec.UNSET, code or msgspec.UNSET)
+    """Every reply that is no success, on every path: programs read ``status`` and ``code``, people ``message``."""
+    stream_id = str(stream) if stream is not None else msgspec.UNSET
+    data = _FailData(message, stream_id, errors or msgspec.UNSET, code or msgspec.UNSET)
     return _encoder.encode(_Fail(data))
 
 
 def status_of(refused: Refused) -> int:
-    """The HTTP status. 401 is final for clients; after any other they try again."""
+    """The HTTP status. 401 is final for clients; of 400 the ``code`` says whether another attempt can succeed."""
     return 401 if isinstance(refused, InvalidToken | Unauthorized) else 400
 
 

@@ -9,11 +9,12 @@ from rostra.server.context import Context
 
 
 class Offline(Exception):  # noqa: N818 — a reply, not an error
-    """There is nothing to watch. ``message`` says whether there could be."""
+    """There is nothing to watch. ``code`` is ``account_not_found`` (for good) or ``not_published`` (for now)."""
 
-    def __init__(self, message: str, stream: StreamKey) -> None:
+    def __init__(self, message: str, code: str, stream: StreamKey) -> None:
         super().__init__(message)
         self.message = message
+        self.code = code
         self.stream = stream
 
 
@@ -50,14 +51,14 @@ async def admit_viewer(
         key = StreamKey(token.account, name)
     is_waiting_allowed = context.config.signalling.allow_offline_subscribe
     if not is_waiting_allowed and not context.hub.stream(key).is_published:
-        raise Offline("stream not being published", key)
+        raise Offline("stream not being published", "not_published", key)
     return SubscribeGrant(key, _server(), is_anonymous=value is None)
 
 
 async def _public(context: Context, key: StreamKey) -> StreamKey:
     """The stream, if it is for everybody."""
     if await context.store.account(key.account) is None:
-        raise Offline("stream not found", key)
+        raise Offline("stream not found", "account_not_found", key)
     stream = context.hub.stream(key)
     is_public = stream.is_public
     if not stream.is_published and context.config.signalling.allow_offline_subscribe:

@@ -46,9 +46,9 @@ async def _answered(reply: Awaitable[bytes]) -> Response:
     except director.ValidationFailed as error:
         return fail(400, "Validation errors", errors=error.errors, code=error.code)
     except Offline as error:
-        return fail(400, error.message, stream=error.stream)
+        return fail(400, error.message, stream=error.stream, code=error.code)
     except Refused as error:
-        return fail(director.status_of(error), error.message)
+        return fail(director.status_of(error), error.message, code=error.code)
 
 
 async def _publish(context: Context, request: Request) -> bytes:
