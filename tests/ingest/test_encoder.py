@@ -35,6 +35,7 @@ class Server:
     told: list[FromWorker] = field(default_factory=list)
     feeds: list[socket.socket] = field(default_factory=list)
     opened: asyncio.Event = field(default_factory=asyncio.Event)
+    has_room: bool = True
 
     async def ask(self, message: Authorise | Open) -> tuple[Any, int | None]:
         self.asked.append(message)
@@ -47,6 +48,9 @@ class Server:
         audio = TrackLine(0, 111, 1) if message.audio else None
         video = TrackLine(1 if message.audio else 0, 96, 2) if message.video else None
         return Opened(1, "name", audio, video, 1), theirs.detach()
+
+    def admit(self, number: int) -> bool:
+        return self.has_room
 
     def tell(self, message: FromWorker) -> None:
         self.told.append(message)
@@ -178,6 +182,16 @@ async def test_the_server_is_asked_before_anything_is_answered(life: Life) -> No
     assert life.server.asked == [Authorise(1, "demo", "t", "a", 3, "127.0.0.1")]
     life.client.writer.write_eof()
     assert await life.ended() == "invalid_token"
+
+
+async def test_an_encoder_without_a_place_hears_why(life: Life) -> None:
+    life.server.has_room = False
+    life.begin()
+    status = await life.client.publish("demo?token=t")
+    assert b"NetStream.Publish.Rejected" in status
+    assert b"too many encoders" in status
+    life.client.writer.write_eof()
+    assert await life.ended() == "too_many"
 
 
 async def test_a_feed_that_ends_ends_the_connection(life: Life) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiortc.rtp import RtpPacket
 
-from rostra.ingest.worker import network_of
+from rostra.ingest.worker import MAX_STRANGERS_FROM_ONE, network_of
 from rostra.model.media import Codec, Kind
 from rostra.server import rtmp as module
 from tests.ingest.client import Client, chunks, fields, number, text
@@ -163,6 +163,28 @@ async def test_a_worker_that_dies_is_started_again_and_encoders_come_back(ingest
     send(again)
     await ingest.feed()
     assert ingest.rtmp.starts == 2
+
+
+async def test_a_worker_that_is_stopped_is_replaced(ingest: Place) -> None:
+    await ingest.publisher()
+    worker = ingest.rtmp.worker
+    assert worker is not None
+    os.kill(worker, signal.SIGSTOP)
+    await ingest.until(lambda: ingest.rtmp.starts == 2)
+    assert not Path(f"/proc/{worker}").exists()
+    await ingest.publisher()
+
+
+async def test_half_open_connections_keep_no_encoder_out(ingest: Place) -> None:
+    """From one address, renewed for ever: the oldest that has shown no token goes, never an encoder."""
+    encoder = await ingest.publisher("first", videoOnly="1")
+    send(encoder)
+    transport = await ingest.feed()
+    for _ in range(5 * MAX_STRANGERS_FROM_ONE):
+        await ingest.client()
+    await ingest.publisher("second")
+    assert len(ingest.rtmp.encoders) == 2
+    assert transport in ingest.engine.transports()
 
 
 async def test_the_end_of_a_feed_is_the_end_of_its_encoder(ingest: Place) -> None:

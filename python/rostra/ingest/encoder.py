@@ -73,6 +73,9 @@ class Control(Protocol):
     def ask(self, message: Authorise | Open) -> Awaitable[tuple[Any, int | None]]:
         """The answer, and its descriptor, which is the caller's."""
 
+    def admit(self, number: int) -> bool:
+        """Whether there is a place for a connection whose token is good."""
+
     def tell(self, message: FromWorker) -> None:
         """Say what need not be answered."""
 
@@ -166,6 +169,11 @@ class Encoder:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
 
+    def drop(self) -> None:
+        """The place is needed: a connection that has not shown a good token ends without a word."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def problem(self, code: str, text: str) -> None:
         """Tell the server, not too often."""
         now = time.monotonic()
@@ -183,6 +191,8 @@ class Encoder:
         answer, _ = await self._ask(question)
         if isinstance(answer, Refused):
             raise Closed(answer.code, answer.text, "NetStream.Publish.Unauthorized")
+        if not self._settings.control.admit(self.number):
+            raise Closed("too_many", "The server has too many encoders, or too many of this address", REJECTED)
         self._session.accept()
         await self._flush()
         began_s = time.monotonic()

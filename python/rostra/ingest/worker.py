@@ -14,7 +14,10 @@ from typing import Any, Final
 
 from rostra.ingest.channel import Channel
 from rostra.ingest.encoder import Encoder, Settings, Stuck
+from rostra.model.places import OldestByGroup
 from rostra.protocol.ingest import (
+    ALIVE_S,
+    Alive,
     Authorise,
     End,
     Ended,
@@ -26,9 +29,13 @@ from rostra.protocol.ingest import (
     encode,
 )
 
-MAX_CONNECTIONS: Final = 512
-MAX_FROM_ONE: Final = 256
-"""Connections of one network (``network_of``): a studio behind a NAT, or a proxy, has fewer."""
+MAX_ENCODERS: Final = 512
+"""Encoders that were admitted."""
+MAX_ENCODERS_FROM_ONE: Final = 256
+"""Of one network (``network_of``): a studio behind a NAT, or a proxy, has fewer."""
+MAX_STRANGERS: Final = 256
+"""Connections that have not been admitted yet. An honest one is for less than a second."""
+MAX_STRANGERS_FROM_ONE: Final = 64
 MAX_MEMORY: Final = 8 << 30
 """Address space. Threads of codecs reserve much and use little."""
 MAX_FILES: Final = 4096
@@ -51,7 +58,9 @@ class Worker:
         self._settings: Final = Settings(self, self._pool, reencode)
         self._encoders: Final[dict[int, Encoder]] = {}
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
-        self._networks: Final[dict[str, int]] = {}
+        self._networks: Final[dict[int, str]] = {}
+        self._strangers: Final[OldestByGroup[int]] = OldestByGroup()
+        self._admitted: Final[OldestByGroup[int]] = OldestByGroup()
         self._questions: Final[dict[int, asyncio.Future[tuple[Any, int | None]]]] = {}
         self._numbers: Final = itertools.count(1)
         self._closed: Final = asyncio.Event()
@@ -59,9 +68,10 @@ class Worker:
     async def run(self) -> None:
         """Serve until the server is gone."""
         async with asyncio.TaskGroup() as tasks:
-            accepting = tasks.create_task(self._accept(tasks))
+            background = (tasks.create_task(self._accept(tasks)), tasks.create_task(self._say_alive()))
             await self._closed.wait()
-            accepting.cancel()
+            for task in background:
+                task.cancel()
             for task in self._tasks.values():
                 task.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -79,6 +89,21 @@ class Worker:
         if not (isinstance(message, Problem | KeyFrames) and self._channel.is_crowded):
             self._channel.send(encode(message))
 
+    def admit(self, number: int) -> bool:
+        """Whether there is a place for a connection whose token is good."""
+        network = self._networks[number]
+        self._strangers.remove(number)
+        if len(self._admitted) >= MAX_ENCODERS or self._admitted.count(network) >= MAX_ENCODERS_FROM_ONE:
+            return False
+        self._admitted.add(number, network)
+        return True
+
+    async def _say_alive(self) -> None:
+        while True:
+            if not self._channel.is_crowded:
+                self._channel.send(encode(Alive()))
+            await asyncio.sleep(ALIVE_S)
+
     async def _accept(self, tasks: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -88,18 +113,27 @@ class Worker:
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
             peer = str(address[0])
-            network = network_of(peer)
-            if len(self._encoders) >= MAX_CONNECTIONS or self._networks.get(network, 0) >= MAX_FROM_ONE:
-                connection.close()
-                await asyncio.sleep(0)  # where the next one waits already, no accept does
-                continue
             connection.setblocking(False)
             number = next(self._numbers)
+            network = self._networks[number] = network_of(peer)
+            self._make_room(network)
+            self._strangers.add(number, network)
             encoder = self._encoders[number] = Encoder(number, connection, peer, self._settings)
-            self._networks[network] = self._networks.get(network, 0) + 1
-            self._tasks[number] = tasks.create_task(self._serve(encoder, network))
+            self._tasks[number] = tasks.create_task(self._serve(encoder))
+            await asyncio.sleep(0)  # where the next one waits already, no accept does
 
-    async def _serve(self, encoder: Encoder, network: str) -> None:
+    def _make_room(self, network: str) -> None:
+        """At a cap of strangers the oldest goes: of the network with its share, else of the network with most."""
+        if self._strangers.count(network) >= MAX_STRANGERS_FROM_ONE:
+            oldest = self._strangers.oldest_of(network)
+        elif len(self._strangers) >= MAX_STRANGERS:
+            oldest = self._strangers.oldest_of_largest()
+        else:
+            return
+        self._strangers.remove(oldest)
+        self._encoders[oldest].drop()
+
+    async def _serve(self, encoder: Encoder) -> None:
         try:
             reason = await encoder.run()
         except Stuck:
@@ -112,9 +146,9 @@ class Worker:
             del self._encoders[encoder.number]
             self._tasks.pop(encoder.number, None)
             self._questions.pop(encoder.number, None)
-            self._networks[network] -= 1
-            if not self._networks[network]:
-                del self._networks[network]
+            self._strangers.remove(encoder.number)
+            self._admitted.remove(encoder.number)
+            del self._networks[encoder.number]
         self.tell(Ended(encoder.number, reason))
 
     def _on_message(self, data: bytes, descriptor: int | None) -> None:

@@ -12,6 +12,8 @@ from rostra.protocol.json import Decoder, Int32, Number
 
 MAX_MESSAGE: Final = 16 * 1024
 """Bytes of one message."""
+ALIVE_S: Final = 0.5
+"""Between two messages by which the worker says that it runs."""
 
 
 class Authorise(msgspec.Struct, frozen=True, tag=True):
@@ -59,6 +61,10 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
+class Alive(msgspec.Struct, frozen=True, tag=True):
+    """The worker's event loop runs. Sent every ``ALIVE_S``."""
+
+
 class Admitted(msgspec.Struct, frozen=True, tag=True):
     """It may publish."""
 
@@ -99,7 +105,7 @@ class End(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-FromWorker = Authorise | Open | Problem | KeyFrames | Ended
+FromWorker = Authorise | Open | Problem | KeyFrames | Ended | Alive
 FromServer = Admitted | Refused | Opened | End
 
 _encoder: Final = msgspec.json.Encoder()

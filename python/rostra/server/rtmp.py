@@ -34,6 +34,10 @@ _STEADY_S: Final = 10.0
 """A worker that lived as long has not failed at its start."""
 _END_S: Final = 2.0
 """For a worker to end by itself when its channel closes."""
+_START_S: Final = 20.0
+"""For a new worker to say that it runs."""
+_SILENCE_S: Final = 2.5
+"""A worker that says nothing for as long is stuck or stopped, and is replaced."""
 _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "PYTHONPATH", "PYTHONHOME")
 MAX_PROBLEMS: Final = 16
 """Kept of one encoder, the newest."""
@@ -113,9 +117,11 @@ class Rtmp:
         self.worker = process.pid
         self.starts += 1
         line = self._line = _Line(self._context, ours, process)
+        watching = asyncio.create_task(line.watch())
         try:
             await line.closed.wait()
         finally:
+            watching.cancel()
             line.close()
             self._line = None
             await _ended(process)
@@ -151,7 +157,17 @@ class _Line:
         self.closed: Final = asyncio.Event()
         """The channel's end: the worker has ended, as its end of the channel has, or has to."""
         self._asking: Final[dict[int, asyncio.Task[None]]] = {}
+        self._messages = 0
         self._channel: Final = Channel(link, self._on_message, self._on_close)
+
+    async def watch(self) -> None:
+        """Kill a worker that says nothing. Turns of our own loop are counted: when that is late, nobody is to blame."""
+        silent_s, seen = 0.0, 0
+        while silent_s < (_SILENCE_S if seen else _START_S):
+            await asyncio.sleep(ingest.ALIVE_S)
+            silent_s = silent_s + ingest.ALIVE_S if self._messages == seen else 0.0
+            seen = self._messages
+        self._give_up("it says nothing")
 
     def close(self) -> None:
         """The worker is gone, or has to go: so have its feeds."""
@@ -177,6 +193,7 @@ class _Line:
     def _on_message(self, data: bytes, descriptor: int | None) -> None:
         if descriptor is not None:
             os.close(descriptor)  # the worker has nothing to give
+        self._messages += 1
         try:
             message = ingest.decode_from_worker(data)
         except ValueError:
@@ -196,6 +213,8 @@ class _Line:
                     self._open(message)
                 except OSError:  # no descriptor to be had; a feed that was opened ends with its socket
                     self._send(ingest.Refused(message.connection, *_OVERLOADED))
+            case ingest.Alive():
+                pass
             case ingest.Problem():
                 self._note(message)
             case ingest.KeyFrames():
