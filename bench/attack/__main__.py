@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,12 @@ WARM_UP_S: Final = 10
 QUIET_S: Final = 30
 PAUSE_S: Final = 2
 """Between two stages: joins that began in one end in it."""
+LATE_S: Final = 60
+"""What attackers may need to end, on a core that they share."""
+STEP_S: Final = PAUSE_S + 3
+"""What a step takes beside its attacks."""
 SAMPLE_S: Final = 0.5
+SECTIONS: Final = "AB"
 ALONE: Final = "no attack"
 
 
@@ -41,7 +47,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--minutes", type=float, default=5, help="of all attacks together")
     arguments.add_argument("--seconds-each", type=float, default=5, help="of each attack alone")
-    arguments.add_argument("--sections", default="AB", help="A, B or AB")
+    arguments.add_argument("--sections", default=SECTIONS, help="A, B or AB")
     arguments.add_argument("--attacks", nargs="*", choices=list(ATTACKS), help="these alone")
     arguments.add_argument("--server", type=Path, default=ROOT / ".venv" / "bin" / "rostra")
     arguments.add_argument("--keep", action="store_true", help="write no results")
@@ -83,85 +89,106 @@ def namespace() -> Iterator[str]:
         subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Attacks that run at once, for so long."""
+
+    text: str
+    section: str
+    attacks: list[str]
+    seconds: float
+
+
+def plans(names: list[str], each_s: float, together_s: float) -> list[tuple[str, list[Step]]]:
+    """Each attack alone, by section; those of A together, for a minute at most; all together."""
+    found = []
+    for section in SECTIONS:
+        own = [name for name in names if ATTACKS[name].section == section]
+        alone = [Step(ATTACKS[name].text, section, [name], each_s) for name in own]
+        found += [(f"{section}, in turn", alone)] if alone else []
+    sections = "".join(one for one in SECTIONS if any(ATTACKS[name].section == one for name in names))
+    if sections == SECTIONS:
+        own = [name for name in names if ATTACKS[name].section == "A"]
+        found.append(("A, together", [Step("all of A together", "A", own, min(60.0, together_s))]))
+    return [*found, (f"{sections}, together", [Step("all together", sections, names, together_s)])]
+
+
 def run(program: Path, folder: Path, names: list[str], each_s: float, together_s: float) -> tuple[list[Part], Memory]:
-    """The load alone, rest, each attack by section, all together, rest."""
-    plans: list[tuple[str, list[tuple[str, str, list[str]]], float]] = []
-    for section in ("A", "B"):
-        if own := [name for name in names if ATTACKS[name].section == section]:
-            plans.append((f"{section}, in turn", [(ATTACKS[one].text, section, [one]) for one in own], each_s))
-    sections = "".join(sorted({ATTACKS[name].section for name in names}))
-    plans.append((f"{sections}, together", [("all together", sections, names)], together_s))
+    """The load alone, rest, the attacks, rest."""
     with server(program, folder) as running:
-        begun_s = time.monotonic()
-        warm = part(running, folder, ALONE, [(ALONE, "–", [])], WARM_UP_S)
+        warm = part(running, folder, ALONE, [Step(ALONE, "–", [], WARM_UP_S)])
         time.sleep(QUIET_S)
         before = running.footprint()
-        parts = [warm, *(part(running, folder, name, stages, seconds) for name, stages, seconds in plans)]
+        parts = [warm, *(part(running, folder, name, steps) for name, steps in plans(names, each_s, together_s))]
         time.sleep(QUIET_S)
         after = running.footprint()
-    memory = Memory(warm.stages[0].rss_kb, before.rss_kb, after.rss_kb, before.descriptors, after.descriptors)
-    print(f"took {time.monotonic() - begun_s:.0f} s", file=sys.stderr)
-    return parts, memory
+    return parts, Memory(warm.stages[0].rss_kb, before.rss_kb, after.rss_kb, before.descriptors, after.descriptors)
 
 
-def part(running: Server, folder: Path, name: str, stages: list[tuple[str, str, list[str]]], seconds: float) -> Part:
-    """Stages beside one publisher, viewers and joins."""
-    whole_s = int((seconds + PAUSE_S) * len(stages)) + 8
-    http, target = running.settings["http"], running.target
-    common = ["--http", http, "--stream", target.stream]
+def part(running: Server, folder: Path, name: str, steps: list[Step]) -> Part:
+    """Steps beside one publisher, viewers and joins."""
+    whole_s = int(sum(step.seconds + STEP_S for step in steps)) + 10
+    target = running.target
+    common = ["--http", running.settings["http"], "--stream", target.stream]
+    publish = [LOAD, "publish", *common, "--token", target.publish_token, "--seconds", str(whole_s + 60)]
+    view = [LOAD, "view", *common, "--account", target.account, "--token", target.subscribe_token, "--verify"]
+    plan = ["--viewers", str(VIEWERS), "--seconds", str(whole_s)]
+    join = [sys.executable, "-m", "bench.attack.honest", target.encoded()]
+    joins = folder / f"joins-{time.monotonic_ns()}.jsonl"
     kernel = lost_in_kernel()
     with ExitStack() as stack:
-        publish = [LOAD, "publish", *common, "--token", target.publish_token, "--seconds", str(whole_s + 60)]
-        publisher = subprocess.Popen(publish, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        stack.callback(lambda: (publisher.terminate(), publisher.wait()))
-        time.sleep(3)
-        view = [LOAD, "view", *common, "--account", target.account, "--token", target.subscribe_token, "--verify"]
-        plan = ["--viewers", str(VIEWERS), "--seconds", str(whole_s)]
-        viewing = subprocess.Popen([*view, *plan], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        stack.callback(lambda: viewing.poll() is None and (viewing.kill(), viewing.wait()))
-        time.sleep(3)
-        joins = folder / f"joins-{time.monotonic_ns()}.jsonl"
-        command = [sys.executable, "-m", "bench.attack.honest", target.encoded()]
-        honest = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=stack.enter_context(joins.open("wb")), cwd=ROOT
+        stack.callback(
+            end, publisher := subprocess.Popen(publish, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         )
-        stack.callback(lambda: honest.poll() is None and (honest.kill(), honest.wait()))
+        time.sleep(3)
+        viewing = subprocess.Popen([*view, *plan], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        stack.callback(end, viewing)
+        time.sleep(3)
+        out = stack.enter_context(joins.open("wb"))
+        stack.callback(end, honest := subprocess.Popen(join, stdin=subprocess.PIPE, stdout=out, cwd=ROOT))
         time.sleep(1)
-        done = [stage(running, text, section, attacks, seconds) for text, section, attacks in stages]
-        assert honest.stdin is not None
-        honest.stdin.close()
-        honest.wait(timeout=30)
-        out, _ = viewing.communicate(timeout=whole_s + 60)
+        stages = [stage(running, step) for step in steps]
+        has_ended_early = viewing.poll() is not None or publisher.poll() is not None
+        honest.communicate(timeout=60)
+        report = json.loads(viewing.communicate(timeout=whole_s + 60)[0])
     records = [json.loads(line) for line in joins.read_text().splitlines()]
-    for one in done:
+    for one in stages:
         one.joins = [record for record in records if one.begin_s <= record["at"] < one.end_s]
-    print(f"{name}: viewers {out.decode().strip()[:400]}", file=sys.stderr)
-    return Part(name, done, json.loads(out), lost_in_kernel() - kernel)
+    print(f"{name}: {report['frames']} frames, {report['incomplete']} lost", file=sys.stderr)
+    return Part(name, stages, report, lost_in_kernel() - kernel, has_ended_early=has_ended_early)
 
 
-def stage(running: Server, text: str, section: str, attacks: list[str], seconds: float) -> Stage:
-    """One attack, or several, so long."""
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop it, unless it has ended."""
+    if process.poll() is None:
+        process.terminate()
+        process.wait()
+
+
+def stage(running: Server, step: Step) -> Stage:
+    """The attacks of one step."""
     time.sleep(PAUSE_S)
     before = running.metrics()
-    one = Stage(text, section, time.monotonic())
-    command = ["nice", sys.executable, "-m", "bench.attack.strangers", running.target.encoded(), str(seconds), *attacks]
-    strangers = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) if attacks else None
-    while (strangers.poll() is None) if strangers is not None else (time.monotonic() < one.begin_s + seconds):
-        if time.monotonic() > one.begin_s + seconds + 60:
+    one = Stage(step.text, step.section, time.monotonic())
+    program = ["nice", sys.executable, "-m", "bench.attack.strangers", running.target.encoded(), str(step.seconds)]
+    strangers = subprocess.Popen([*program, *step.attacks], stdout=subprocess.PIPE, cwd=ROOT) if step.attacks else None
+    while time.monotonic() < one.begin_s + step.seconds + (LATE_S if strangers is not None else 0):
+        if strangers is not None and strangers.poll() is not None:
             break
         found = running.footprint()
         one.rss_kb, one.descriptors = max(one.rss_kb, found.rss_kb), max(one.descriptors, found.descriptors)
         time.sleep(SAMPLE_S)
     one.end_s = time.monotonic()
     if strangers is not None:
-        if strangers.poll() is None:
-            strangers.kill()
+        end(strangers)
         out, _ = strangers.communicate()
-        one.attackers = json.loads(out) if out else {"attackers": {"did not end": 1}}
+        if strangers.returncode:
+            raise SystemExit(f"the attackers failed: {step.attacks}")
+        one.attackers = json.loads(out)
     after = running.metrics()
     one.dropped = changes(before, after, 'rostra_media_dropped_total{reason="', '"}')
     one.edge = changes(before, after, "rostra_http_", "_total")
-    print(f"{section}: {text}: {one.end_s - one.begin_s:.0f} s, {one.rss_kb} KiB, {one.attackers}", file=sys.stderr)
+    print(f"{step.text}: {one.end_s - one.begin_s:.0f} s, {one.rss_kb} KiB, {one.attackers}", file=sys.stderr)
     return one
 
 

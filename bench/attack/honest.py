@@ -93,7 +93,7 @@ class Client:
             if status != 201:
                 raise WrongAnswer(f"{status}: {reply[:80].decode(errors='replace')}")
             await check_ice(reply.decode(), self.address, sdp)
-            await wire.send(request("DELETE", fields["location"], **token, **self.fields))
+            await wire.send(request("DELETE", fields["location"], b"", **token, **self.fields))
             await wire.response()
 
     async def rtmp(self) -> None:
@@ -118,7 +118,7 @@ class Client:
     async def page(self) -> None:
         """Load the page."""
         async with connected(self.target.http, self.source) as wire:
-            await wire.send(request("GET", "/", **self.fields))
+            await wire.send(request("GET", "/", b"", **self.fields))
             status, _, body = await wire.response()
             if status != 200 or b"</html>" not in body:
                 raise WrongAnswer(f"{status}, {len(body)} bytes")
@@ -126,7 +126,7 @@ class Client:
     async def health(self) -> None:
         """Ask ``/healthz`` on a connection of its own."""
         async with connected(self.target.http, self.source) as wire:
-            await wire.send(request("GET", "/healthz", **self.fields))
+            await wire.send(request("GET", "/healthz", b"", **self.fields))
             status, _, _ = await wire.response()
             if status not in (200, 204):
                 raise WrongAnswer(str(status))
@@ -178,30 +178,30 @@ async def attempt(entrance: str, join: Callable[[Client], Awaitable[None]], clie
     sys.stdout.flush()
 
 
-async def repeat(target: Target, entrance: str, every_s: float, first_s: float) -> None:
-    """Join every so often, however long a join takes."""
+async def repeat(target: Target, entrance: str, every_s: float, first_s: float, stop: asyncio.Event) -> None:
+    """Join every so often, however long a join takes, until the stop. Joins that have begun are finished."""
     loop = asyncio.get_running_loop()
     join = Client.health if entrance == "healthz" else ENTRANCES[entrance]
     begin_s = loop.time() + first_s
     async with asyncio.TaskGroup() as tasks:
         for number in itertools.count():
-            await asyncio.sleep(max(0.0, begin_s + number * every_s - loop.time()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(begin_s + number * every_s):
+                    await stop.wait()
+            if stop.is_set():
+                break
             tasks.create_task(attempt(entrance, join, Client(target, number)))
 
 
 async def main(target: Target) -> None:
-    """All entrances, until standard input ends. Joins that have begun are finished."""
-    loop = asyncio.get_running_loop()
-    with suppress(asyncio.CancelledError):
-        tasks = [
-            asyncio.create_task(repeat(target, entrance, 1.0, index / len(ENTRANCES)))
-            for index, entrance in enumerate(ENTRANCES)
-        ]
-        tasks.append(asyncio.create_task(repeat(target, "healthz", HEALTH_EVERY_S, 0.0)))
-        await loop.run_in_executor(None, sys.stdin.read)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    """All entrances, until standard input ends."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for index, entrance in enumerate(ENTRANCES):
+            tasks.create_task(repeat(target, entrance, 1.0, index / len(ENTRANCES), stop))
+        tasks.create_task(repeat(target, "healthz", HEALTH_EVERY_S, 0.0, stop))
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        stop.set()
 
 
 if __name__ == "__main__":

@@ -85,6 +85,8 @@ class Part:
     viewing: dict[str, Any]
     lost_in_kernel: int
     """Datagrams that the kernel dropped for full receive buffers, of the whole namespace."""
+    has_ended_early: bool
+    """The viewers or the publisher were gone before the attacks were."""
 
     def lost(self) -> float:
         """Part of the viewers' frames that never became whole."""
@@ -123,6 +125,8 @@ def judge(parts: list[Part], memory: Memory) -> list[str]:
                 findings.append(f"{stage.name}: /healthz p95 {stage.healthz_p95():.0f} ms")
             if stage.rss_kb - memory.loaded_kb >= MAX_GROWTH_KB:
                 findings.append(f"{stage.name}: memory {(stage.rss_kb - memory.loaded_kb) / 1024:+.0f} MiB")
+        if part.has_ended_early:
+            findings.append(f"{part.name}: the load ended before the attacks")
         if not part.lost() < MAX_LOST:
             findings.append(f"{part.name}: viewers lost {part.lost():.2%} of their frames")
         if part.viewing["failed"] or part.viewing["joined"] == 0:
@@ -165,10 +169,12 @@ def table(parts: list[Part], memory: Memory, findings: list[str]) -> str:
         viewing = part.viewing
         cells = [part.name, str(viewing["frames"]), str(viewing["incomplete"]), f"{part.lost():.3%}", reasons]
         lines.append(_row([*cells, str(part.lost_in_kernel)]))
+    most = max(stage.rss_kb for part in parts for stage in part.stages)
+    mebibytes = [round(kb / 1024) for kb in (memory.before_kb, memory.loaded_kb, most, memory.after_kb)]
+    rest, loaded, at_most, after = mebibytes
     lines += [
         "",
-        f"Memory: {memory.before_kb / 1024:.0f} MiB at rest, {memory.loaded_kb / 1024:.0f} with the load alone, "
-        f"{memory.after_kb / 1024:.0f} after 30 s of quiet. "
+        f"Memory: {rest} MiB at rest, {loaded} with the load alone, {at_most} at most, {after} after 30 s of quiet.",
         f"Descriptors: {memory.descriptors_before} before, {memory.descriptors_after} after.",
         "",
         *(f"- Broken: {finding}." for finding in findings),

@@ -52,9 +52,8 @@ class Server:
 
 
 def _children(pid: int) -> list[int]:
-    found = [
-        int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
-    ]
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    found = [int(one) for task in tasks for one in (task / "children").read_text().split()]
     return found + [below for one in found for below in _children(one)]
 
 
@@ -63,10 +62,10 @@ def server(program: Path, folder: Path) -> Iterator[Server]:
     """Started, and stopped at the end. Its log is ``server.log`` in the folder."""
     data = folder / "data"
     listen = ["--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--rtmp", "127.0.0.1:0"]
-    options = ["--trusted-proxy", PROXY, "--data", data, "--log-level", "warning"]
+    options = ["--trusted-proxy", PROXY, "--data", str(data), "--log-level", "warning"]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            ["taskset", "-c", CORE, program, "dev", *listen, *options], stdout=log, stderr=log, cwd=ROOT
+            ["taskset", "-c", CORE, str(program), "dev", *listen, *options], stdout=log, stderr=log, cwd=ROOT
         )
         try:
             ready = data / "dev.json"

@@ -99,7 +99,7 @@ async def connected(port: int, source: str, *, reads: bool = True) -> AsyncItera
         writer.transport.abort()
 
 
-def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+def request(method: str, path: str, body: bytes = b"", /, **headers: str) -> bytes:
     """A request. In names of header fields ``_`` stands for ``-``."""
     fields = {"Host": "rostra.test", "Content-Length": str(len(body)), **headers}
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
@@ -109,7 +109,7 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 def upgrade(path: str, **headers: str) -> bytes:
     """A WebSocket handshake."""
     fixed = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13"}
-    return request("GET", path, Sec_WebSocket_Key="AAAAAAAAAAAAAAAAAAAAAA==", **fixed, **headers)
+    return request("GET", path, b"", Sec_WebSocket_Key="AAAAAAAAAAAAAAAAAAAAAA==", **fixed, **headers)
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
@@ -125,9 +125,9 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
     return head + bytes(4) + payload
 
 
-def command(name: str, number: int = 1, **data: object) -> bytes:
+def command(name: str, **data: object) -> bytes:
     """A command of the signalling protocol, as a frame."""
-    return frame(TEXT, json.dumps({"type": "cmd", "transId": number, "name": name, "data": data}).encode())
+    return frame(TEXT, json.dumps({"type": "cmd", "transId": 1, "name": name, "data": data}).encode())
 
 
 async def directed(wire: Wire, action: str, body: dict[str, object], **headers: str) -> str:
