@@ -214,7 +214,7 @@ async def hostile_json(context: Context) -> None:
     """Arrays 100 000 deep and numbers of 400 digits."""
     deep, number = b"[" * 100_000, b"9" * 400
     async with connected(context.target.http, context.source()) as wire:
-        for body in (deep, b'{"streamName":' + number + b"}"):
+        for body in (b'{"streamName":' + number + b"}", b'{"streamName":' + b"[" * 7000, deep):
             await wire.send(request("POST", "/api/director/subscribe", body, Content_Type=_JSON))
             status, fields, _ = await wire.response()
             context.counts[f"director {status}"] += 1
@@ -328,8 +328,8 @@ async def persist(attack: Attack, context: Context) -> None:
             await attack.worker(context)
         except (OSError, EOFError, TimeoutError) as failure:
             context.counts[type(failure).__name__] += 1
-        except (WrongAnswer, asyncio.LimitOverrunError):
-            context.counts["refused"] += 1
+        except (WrongAnswer, asyncio.LimitOverrunError) as answer:
+            context.counts[str(answer)[:40]] += 1
         await asyncio.sleep(PAUSE_S)
 
 
