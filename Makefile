@@ -21,9 +21,8 @@ ifneq ($(shell cargo --version >/dev/null 2>&1 && echo works),works)
 endif
 
 # Where the system has OpenSSL 3 with its headers, builds take it: its source takes five minutes of a processor. A wheel brings its own.
-ifeq ($(shell pkg-config --atleast-version=3.0 openssl 2>/dev/null && echo works),works)
-  export OPENSSL_NO_VENDOR := 1
-endif
+SYSTEM_OPENSSL := $(shell bash scripts/system-openssl.sh)
+$(foreach setting,$(SYSTEM_OPENSSL),$(eval export $(setting)))
 openssl_source = perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || { echo "Rostra needs OpenSSL 3: install $(1)perl with its modules, to build it from source" >&2; exit 1; }
 
 comma := ,
@@ -50,7 +49,9 @@ test: build $(STAMPS)/system $(STAMPS)/tools ## All tests, browsers included
 	$(call say,Python and browser tests)
 	@$(PY) -m pytest
 
-check: build ## Formatting, lints, types, layers, stubs
+check: build ## Formatting, lints, types, layers, stubs, no private keys
+	$(call say,No private keys)
+	@$(PY) scripts/check_keys.py
 	$(call say,Rust: rustfmt and clippy)
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --quiet -- -D warnings
@@ -109,7 +110,8 @@ wheel: $(STAMPS)/web $(STAMPS)/python ## The installable wheel, in dist/
 	$(call say,Building the wheel)
 	@$(call openssl_source)
 	@rm -rf dist
-	@env -u OPENSSL_NO_VENDOR $(VENV)/bin/maturin build --release --strip --quiet --auditwheel check --out dist
+	@echo "OpenSSL is built from source into the wheel: five minutes more of a processor, the first time"
+	@env -u OPENSSL_NO_VENDOR -u OPENSSL_LIB_DIR -u OPENSSL_INCLUDE_DIR $(VENV)/bin/maturin build --release --strip --auditwheel check --out dist
 
 requirements: ## Resolve and hash the Python requirements anew
 	@$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.txt
@@ -118,16 +120,16 @@ clean: ## Remove what was built
 	@rm -rf target rust/fuzz/target $(VENV) node_modules js/node_modules web/node_modules js/dist dist python/rostra/static examples/spaces/spaces/static python/rostra/*.so
 
 $(STAMPS)/python: requirements.txt
-	$(call say,Python environment in .venv)
+	$(call say,Python environment in .venv (the first time takes a minute))
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Rostra needs Python 3.11 or newer as python3" >&2; exit 1; }
 	@test -x $(PY) || python3 -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(PY) -m pip install --disable-pip-version-check --require-hashes -r requirements.txt
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/node: package-lock.json | $(STAMPS)/python
 	$(call say,Node packages)
 	@command -v npm >/dev/null || { echo "Rostra's page is built with Node.js 20 or newer: install node and npm" >&2; exit 1; }
-	@npm ci --silent --no-audit --no-fund
+	@npm ci --no-audit --no-fund
 	@touch $@
 
 $(STAMPS)/web: $(WEB_SOURCES) $(STAMPS)/node
@@ -138,13 +140,13 @@ $(STAMPS)/web: $(WEB_SOURCES) $(STAMPS)/node
 $(STAMPS)/extension: $(RUST_SOURCES) pyproject.toml $(STAMPS)/python
 	$(call say,Media plane (optimised; the first time takes some minutes))
 	@cargo --version >/dev/null 2>&1 || { echo "Rostra's media plane is built with Rust: install it with rustup (rust-toolchain.toml names the version)" >&2; exit 1; }
-	@test -n "$${OPENSSL_NO_VENDOR:-}" || $(call openssl_source,libssl-dev and pkg-config$(comma) or )
-	@PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@test -n "$${OPENSSL_NO_VENDOR:-}" || { $(call openssl_source,libssl-dev and pkg-config$(comma) or ); echo "This system has no OpenSSL 3 with headers: it is built from source, five minutes more of a processor. libssl-dev and pkg-config save them."; }
+	@PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(PY) -m pip install --verbose --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(STAMPS)/tools: $(RUST_SOURCES) $(shell find rust/sim rust/load -name '*.rs' -o -name Cargo.toml 2>/dev/null) $(STAMPS)/extension
 	$(call say,Test tools: network emulator and load generator)
-	@cargo build --release --quiet -p rostra-sim -p rostra-load
+	@cargo build --release -p rostra-sim -p rostra-load
 	@touch $@
 
 $(STAMPS)/system: scripts/system-packages.sh | $(STAMPS)/python

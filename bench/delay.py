@@ -227,7 +227,8 @@ def mediamtx(program: Path) -> Iterator[Way]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mediamtx.yml"
         path.write_text(json.dumps(config))  # JSON is YAML
-        process = subprocess.Popen([program, path])
+        # It writes a key and a certificate of its own into its working directory.
+        process = subprocess.Popen([program.resolve(), path], cwd=folder)
         try:
             wait_until(process, lambda: answers(f"http://127.0.0.1:{http}/"))
             yield Way("MediaMTX", f"rtmp://127.0.0.1:{rtmp}/delay", f"http://127.0.0.1:{http}/delay/whep", None)

@@ -122,6 +122,7 @@ class Scene:
         vad: bool = False,
         excluded: tuple[str | None, ...] = (),
         follows: bool = False,
+        is_anonymous: bool = False,
     ) -> TransportId:
         """A viewer that was told what is live. Its mids count up from 0."""
         transport = TransportId(next(self.ids))
@@ -131,7 +132,7 @@ class Scene:
         spec = transport_spec(transport, slots=slots)
         silent = frozenset(map(source, excluded))
         cmd = viewing.View(
-            transport, spec, main, templates, source(pinned), events, layer, vad, silent, follows=follows
+            transport, spec, main, templates, source(pinned), events, layer, vad, silent, follows, is_anonymous
         )
         self.take(viewing.view(self.stream, cmd, self.keys))
         self.take(viewing.announce(self.stream, transport))

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from rostra import __version__
 from rostra.config import Address, Config, ConfigError
 from rostra.hub import Hub
 from rostra.media.engine import Engine
@@ -34,10 +35,12 @@ _BACKLOG: Final = 1024
 _SAY_STOPPED_S: Final = 2.0
 """How long viewers have to take their ``stopped``."""
 
+log = structlog.get_logger("rostra.app")
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Where the server is. ``http`` is a URL without path, ``media`` and ``rtmp`` are ``host:port``."""
+    """How this machine reaches the server. ``http`` is a URL without path, ``media`` and ``rtmp`` are ``host:port``."""
 
     http: str
     media: str
@@ -74,11 +77,13 @@ async def serve(config: Config, *, engine: Engine, store: Store, on_ready: Calla
                 taking_in = tasks.create_task(_take_encoders_in(context, encoders))
                 try:
                     with _stop_signals() as stop:
+                        _log_start(config, listener, encoders, engine)
                         on_ready(_ready(config, listener, encoders, engine))
                         waiting = tasks.create_task(stop.wait())
                         await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
                         waiting.cancel()
                 finally:
+                    log.info("stopping")
                     watching.cancel()
                     taking_in.cancel()
                     hub.stop()
@@ -86,6 +91,7 @@ async def serve(config: Config, *, engine: Engine, store: Store, on_ready: Calla
                     edge.stop()
         finally:
             hub.stop()
+            log.info("stopped")
 
 
 def _tls(config: Config) -> ssl.SSLContext | None:
@@ -155,14 +161,28 @@ def _stop_signals() -> Iterator[asyncio.Event]:
 
 
 def _ready(config: Config, listener: socket.socket, encoders: socket.socket | None, engine: Engine) -> Ready:
+    scheme = "https" if config.http.tls_cert is not None else "http"
+    media = engine.candidates[0]
+    rtmp = str(_local(encoders)) if encoders is not None else None
+    return Ready(f"{scheme}://{_local(listener)}", str(Address(media.ip, media.port)), rtmp)
+
+
+def _local(listener: socket.socket) -> Address:
+    """An address by which this machine reaches the listener."""
     host, port = listener.getsockname()[:2]
     address = ip_address(host)
     if address.is_unspecified:
         host = "127.0.0.1" if address.version == 4 else "::1"
-    scheme = "https" if config.http.tls_cert is not None else "http"
-    media = engine.candidates[0]
-    rtmp = str(Address(*encoders.getsockname()[:2])) if encoders is not None else None
-    return Ready(f"{scheme}://{Address(host, port)}", str(Address(media.ip, media.port)), rtmp)
+    return Address(host, port)
+
+
+def _log_start(config: Config, listener: socket.socket, encoders: socket.socket | None, engine: Engine) -> None:
+    """Where it listens in truth, 0.0.0.0 included."""
+    http = Address(*listener.getsockname()[:2])
+    rtmp = Address(*encoders.getsockname()[:2]) if encoders is not None else None
+    media = ",".join(f"{one.protocol}:{Address(one.ip, one.port)}" for one in engine.candidates)
+    tls = config.http.tls_cert is not None
+    log.info("started", version=__version__, http=str(http), tls=tls, media=media, rtmp=rtmp and str(rtmp))
 
 
 def _configure_logs(level: str) -> None:

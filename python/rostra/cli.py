@@ -11,8 +11,9 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from rostra import __version__, doctor
+from rostra import __version__, banner, doctor
 from rostra.app import Ready, serve
 from rostra.config import (
     Config,
@@ -27,6 +28,8 @@ from rostra.config import (
     parse_ip,
     parse_root_path,
 )
+from rostra.folder import claimed
+from rostra.machine import other_addresses
 from rostra.media.native import NativeEngine
 from rostra.model.bandwidth import DEFAULT_MAX_BPS
 from rostra.model.token import Account, PublishToken, StreamPattern, SubscribeToken
@@ -156,11 +159,8 @@ def dev(
                 rtmp=None if no_rtmp else RtmpConfig(parse_address(rtmp, "--rtmp"), rtmp_reencode),
             )
         )
-        try:
-            data.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"--data: cannot make {data}: {error.strerror}") from None
-        asyncio.run(_dev(config))
+        with claimed(data):
+            asyncio.run(_dev(config))
 
 
 @app.command(name="doctor")
@@ -238,13 +238,8 @@ def _announce(
             },
         )
         out.print()
-        out.print(f"  [bold]Rostra {__version__}[/]  publish and watch at [bold cyan]{ready.http}/[/]", soft_wrap=True)
-        ways = "UDP and TCP" if config.media.tcp else "UDP"
-        out.print(f"  media   {ready.media} ({ways})", soft_wrap=True)
-        if ready.rtmp is not None:
-            out.print(f"  rtmp    rtmp://{ready.rtmp}/v2/pub (TCP)", soft_wrap=True)
-        out.print(f"  tokens  {path}", soft_wrap=True)
-        out.print("  Ctrl-C ends it.")
+        for line in banner.lines(config, ready, path, other_addresses()):
+            out.print(line, soft_wrap=True)
         out.print()
 
     return announce
@@ -273,7 +268,7 @@ class _one_line_errors:  # noqa: N801 — reads as a statement
 
 
 def _fail(text: str) -> NoReturn:
-    err.print(f"[red]rostra:[/] {text}", markup=True)
+    err.print(f"[red]rostra:[/] {escape(text)}", markup=True)
     sys.exit(EXIT_UNUSABLE)
 
 

@@ -1,5 +1,6 @@
 """What will and what will not work on this machine: ports, kernel features, addresses. Sends nothing anywhere."""
 
+import errno
 import os
 import socket
 import struct
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from rostra.config import Address
+from rostra.server.addresses import is_loopback
 
 _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103
@@ -29,6 +31,7 @@ def examine(http: Address, media: Address, rtmp: Address | None) -> list[Finding
     encoders = [_port("RTMP port", rtmp, socket.SOCK_STREAM), _reach_of_encoders(rtmp)] if rtmp is not None else []
     return [
         _port("HTTP port", http, socket.SOCK_STREAM),
+        _reach_of_http(http, media),
         _port("media port", media, socket.SOCK_DGRAM),
         _port("media port", media, socket.SOCK_STREAM),
         _reach(media),
@@ -49,12 +52,24 @@ def _port(subject: str, address: Address, kind: socket.SocketKind) -> Finding:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address.host, address.port))
     except OSError as error:
-        return Finding(subject, False, f"{name} {address} cannot be had: {error.strerror}")
+        taken = "; stop the program that has it, or choose another port" if error.errno == errno.EADDRINUSE else ""
+        return Finding(subject, False, f"{name} {address} cannot be had: {error.strerror}{taken}")
     return Finding(subject, True, f"{name} {address} is free")
 
 
+def _reach_of_http(http: Address, media: Address) -> Finding:
+    subject = "HTTP address"
+    if is_loopback(http.host):
+        text = f"only browsers on this machine reach it; --http 0.0.0.0:{http.port} lets others in"
+        return Finding(subject, None, f"{http.host} is loopback: {text}")
+    text = f"{http.host}; without --tls-cert, tokens pass in clear and browsers of other machines give no camera"
+    if is_loopback(media.host):
+        return Finding(subject, None, f"{text}; media is for this machine alone: --media 0.0.0.0:{media.port} opens it")
+    return Finding(subject, True, text)
+
+
 def _reach(media: Address) -> Finding:
-    if _is_loopback(media):
+    if is_loopback(media.host):
         text = "only browsers on this machine reach it; --media 0.0.0.0:8081 lets others in"
         return Finding("media address", None, f"{media.host} is loopback: {text}")
     if media.host in {"0.0.0.0", "::"}:  # noqa: S104 — compared, not bound
@@ -65,15 +80,11 @@ def _reach(media: Address) -> Finding:
 
 def _reach_of_encoders(rtmp: Address) -> Finding:
     subject = "RTMP address"
-    if _is_loopback(rtmp):
+    if is_loopback(rtmp.host):
         text = f"only encoders on this machine reach it; --rtmp 0.0.0.0:{rtmp.port} lets others in"
         return Finding(subject, None, f"{rtmp.host} is loopback: {text}")
     text = f"TCP port {rtmp.port} must be open in the firewall; tokens pass it without encryption"
     return Finding(subject, True, f"{rtmp.host}; {text}")
-
-
-def _is_loopback(address: Address) -> bool:
-    return address.host.startswith("127.") or address.host == "::1"
 
 
 def _open(media: Address) -> str:

@@ -1,12 +1,12 @@
 """What the hub keeps of what the media plane tells, to pass it on. The facts are the media plane's."""
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from typing import Final
 
 from rostra.model import reporting
 from rostra.model.effects import Speaking, Vad
-from rostra.model.ids import SourceId, StreamKey
+from rostra.model.ids import AccountId, SourceId, StreamKey
 from rostra.model.incoming import TurnedAway
 from rostra.model.media import (
     BindSlot,
@@ -23,12 +23,17 @@ from rostra.model.media import (
     TransportReport,
     UnbindSlot,
 )
+from rostra.model.places import Places
 
 MAX_REFUSALS: Final = 4
 """Kept of one stream."""
 MAX_REFUSED_STREAMS: Final = 256
-MAX_INSPECTIONS: Final = 64
+MAX_REFUSED_STREAMS_OF_ACCOUNT: Final = 64
+"""Of the streams, those of one account."""
+MAX_INSPECTIONS: Final = 256
 """Reports that may be waited for at a time."""
+MAX_INSPECTIONS_OF_ACCOUNT: Final = 64
+"""Of these, those for one account: two reports of a stream with all its feeds."""
 
 
 class Reports:
@@ -136,13 +141,14 @@ class Refusals:
 
     def __init__(self) -> None:
         self._streams: Final[OrderedDict[StreamKey, deque[TurnedAway]]] = OrderedDict()
+        self._places: Final[Places[StreamKey]] = Places(MAX_REFUSED_STREAMS, MAX_REFUSED_STREAMS_OF_ACCOUNT)
 
     def add(self, key: StreamKey, one: TurnedAway) -> None:
-        """Somebody was. The oldest are forgotten."""
+        """Somebody was. The oldest are forgotten: at its share those of the account, else of the one with most."""
         self._streams.setdefault(key, deque(maxlen=MAX_REFUSALS)).append(one)
-        self._streams.move_to_end(key)
-        while len(self._streams) > MAX_REFUSED_STREAMS:
-            self._streams.popitem(last=False)
+        self._places.leave(key)
+        if (forgotten := self._places.take(key, key.account)) is not None:
+            del self._streams[forgotten]
 
     def of(self, key: StreamKey, *, after_s: float) -> tuple[TurnedAway, ...]:
         """Those of a stream since a time."""
@@ -154,21 +160,24 @@ class Inspections:
 
     def __init__(self) -> None:
         self._waiting: Final[dict[TransportId, set[asyncio.Future[TransportReport | None]]]] = {}
+        self._total = 0
+        self._of_account: Final[Counter[AccountId]] = Counter()
 
-    @property
-    def is_full(self) -> bool:
-        """Whether nobody else may wait."""
-        return sum(map(len, self._waiting.values())) >= MAX_INSPECTIONS
+    def is_full(self, account: AccountId) -> bool:
+        """Whether nobody else may wait for a transport of this account."""
+        return self._total >= MAX_INSPECTIONS or self._of_account[account] >= MAX_INSPECTIONS_OF_ACCOUNT
 
     def is_asked(self, transport: TransportId) -> bool:
         """Whether somebody waits for this transport already."""
         return transport in self._waiting
 
-    def wait(self, transport: TransportId) -> asyncio.Future[TransportReport | None]:
+    def wait(self, transport: TransportId, account: AccountId) -> asyncio.Future[TransportReport | None]:
         """The next report of the transport. Who cancels it waits no longer."""
         answer: asyncio.Future[TransportReport | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(transport, set()).add(answer)
-        answer.add_done_callback(lambda done: self._leave(transport, done))
+        self._total += 1
+        self._of_account[account] += 1
+        answer.add_done_callback(lambda done: self._leave(transport, account, done))
         return answer
 
     def answer(self, event: Inspected) -> None:
@@ -182,7 +191,13 @@ class Inspections:
         for transport in list(self._waiting):
             self.answer(Inspected(transport, None))
 
-    def _leave(self, transport: TransportId, answer: asyncio.Future[TransportReport | None]) -> None:
+    def _leave(
+        self, transport: TransportId, account: AccountId, answer: asyncio.Future[TransportReport | None]
+    ) -> None:
+        self._total -= 1
+        self._of_account[account] -= 1
+        if not self._of_account[account]:
+            del self._of_account[account]
         waiting = self._waiting.get(transport, set())
         waiting.discard(answer)
         if not waiting:

@@ -71,6 +71,7 @@ from rostra.model.media import (
     UnbindSlot,
 )
 from rostra.model.negotiation import Identity, answer_publish, answer_view
+from rostra.model.places import MAX_PENDING, MAX_PENDING_OF_ADDRESS, Places
 from rostra.model.refused import Unsuitable
 from rostra.model.stream import Decision, Door, Feed, Problem, Stream
 from rostra.model.token import PublishGrant, SubscribeGrant
@@ -133,6 +134,8 @@ class Hub:
         self._reports: Final = Reports()
         self._reporting: Final[set[StreamKey]] = set()
         self._unreported: Final[set[StreamKey]] = set()
+        self._pending: Final[Places[TransportId]] = Places(MAX_PENDING, MAX_PENDING_OF_ADDRESS)
+        """Anonymous viewers that are not connected yet."""
         self._transports: Final = itertools.count(1)
         self._tracks: Final = itertools.count(1)
         self._keys: Final = itertools.count(1)
@@ -274,8 +277,12 @@ class Hub:
         follows: bool = False,
         bandwidth: BandwidthWish | None = None,
         playout_delay: PlayoutDelay | None = None,
+        address: str = "",
     ) -> Opened:
         """Let a viewer in. ``layer``: of the main picture. ``vad``, ``excluded``, ``follows``: of ``viewing.View``.
+
+        ``address``: the group of the client's address. Until an anonymous viewer is connected, it holds a place of this
+        share, and leaves when newcomers need it.
 
         Raises:
             Refused: the model said no.
@@ -287,9 +294,22 @@ class Hub:
         share = (bandwidth or BandwidthWish()).spec(self._viewer_max_bps)
         spec = replace(answer.spec, bandwidth=share, playout_delay=playout_delay)
         cmd = viewing.View(
-            transport, spec, answer.main, answer.templates, pinned, events, layer, vad, excluded, follows
+            transport,
+            spec,
+            answer.main,
+            answer.templates,
+            pinned,
+            events,
+            layer,
+            vad,
+            excluded,
+            follows,
+            grant.is_anonymous,
         )
         self._open(transport, peer, viewing.view(self._joined(grant.stream), cmd, self._keys))
+        if grant.is_anonymous and (loser := self._pending.take(transport, address)) is not None:
+            log.debug("viewer evicted before it connected", transport=loser)
+            self._event(loser, lambda stream: lifecycle.evict(stream, loser))
         log.info("viewer opened", stream=str(grant.stream), transport=transport, slots=len(answer.slots))
         return Opened(transport, answer.description, self._named_anew(transport))
 
@@ -368,13 +388,14 @@ class Hub:
         """How a transport does; ``None``: it is gone. The media plane answers soon, and who waits says how long.
 
         Raises:
-            Overloaded: the media plane has no room, or too many wait.
+            Overloaded: the media plane has no room, or too many wait, of this account or of all.
         """
-        if self._inspections.is_full:
+        account = self._places.get(transport, _NOWHERE.key).account
+        if self._inspections.is_full(account):
             raise Overloaded
         if not self._inspections.is_asked(transport):
             self._submitted([Inspect(transport)])
-        return self._inspections.wait(transport)
+        return self._inspections.wait(transport, account)
 
     def note(self, transport: TransportId, problem: Problem) -> None:
         """Something is wrong with a feed. Of one that left meanwhile it is no matter."""
@@ -433,6 +454,7 @@ class Hub:
                 self._inspections.answer(event)
                 return
             case TransportConnected(profile=profile):
+                self._pending.leave(event.transport)
                 log.info("transport connected", transport=event.transport, profile=profile)
             case TransportClosed(reason=reason):
                 log.info("transport closed", transport=event.transport, reason=reason.value)
@@ -580,6 +602,7 @@ class Hub:
 
     def _forget(self, transport: TransportId) -> None:
         self._places.pop(transport, None)
+        self._pending.leave(transport)
         self._reports.forget(transport)
         self._voices.forget(transport)
         for name in self._names.pop(transport, ()):

@@ -1,5 +1,7 @@
 """The page as people use it: publish with the form, watch, choose among the sources."""
 
+import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode, urlsplit
@@ -46,9 +48,11 @@ class Site:
         self.requests: list[str] = []
         self.errors: list[str] = []
 
-    async def open(self, *watch: str, width: int = 1280, height: int = 900) -> Page:
-        """A tab with the page; ``watch`` names the streams in its address."""
+    async def open(self, *watch: str, width: int = 1280, height: int = 900, hidden: str = "") -> Page:
+        """A tab with the page; ``watch`` names the streams in its address, ``hidden`` what the server does not tell it."""
         page = await self._context.new_page()
+        if hidden:
+            await page.route(hidden, lambda route: route.fulfill(status=404))
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("websocket", lambda socket: self.requests.append(socket.url.replace("ws", "http", 1)))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -204,6 +208,9 @@ async def test_a_stream_that_nobody_publishes_is_waited_for_in_plain_words(site:
     page = await site.open("later")
     player = page.locator("watch-player")
     await expect(player.locator(".message")).to_contain_text("Nobody is publishing this stream yet.")
+    panel = player.locator("line-panel")
+    await panel.get_by_text("Why is there no picture?").click()
+    await expect(panel).to_contain_text("Start a publisher, or check the names of stream and account.")
     studio = await site.open()
     await publish(studio, "later")
     await plays(page, main_of(player))
@@ -213,19 +220,125 @@ async def test_a_stream_that_nobody_publishes_is_waited_for_in_plain_words(site:
     site.errors.clear()
 
 
-async def test_a_main_source_that_stops_says_so_and_another_can_be_chosen(site: Site) -> None:
+async def test_a_main_source_that_stops_makes_room_for_another_until_it_is_back(site: Site) -> None:
     studio = await site.open()
     first = await publish(studio, "stops")
     await publish(studio, "stops", "Slides")
     page = await site.open("stops")
     player = page.locator("watch-player")
     await plays(page, player.locator(".strip video"))
+    slides: list[int] = await player.locator(".strip video").evaluate(COLOUR)
     await first.get_by_role("button", name="Stop").click()
-    await expect(player.locator(".message")).to_have_text("The main source has stopped. Choose another one below.")
-    await player.locator(".strip button").click()
+    await expect(player.locator(".stage .name")).to_have_text("Slides")
+    await shows(page, main_of(player), slides)
     await expect(player.locator(".message")).to_have_count(0)
-    await plays(page, main_of(player))
     await expect(player.locator(".strip button")).to_have_count(0)
+    await publish(studio, "stops")
+    await expect(player.locator(".stage .name")).to_have_text("Main source")
+    await expect(player.locator(".strip button")).to_have_text("Slides")
+    await plays(page, main_of(player))
+
+    # Without any source there is nothing to measure, and nothing to be glad of.
+    await expect(player.locator(".delay")).to_be_visible()
+    for _ in range(await studio.locator("publish-card").count()):
+        await studio.get_by_role("button", name="Stop").first.click()
+    state = player.locator(".facts").get_by_role("status")
+    await expect(state).to_have_text("Waiting for a source")
+    await expect(player.locator(".delay, .rate")).to_have_count(0)
+
+
+@contextlib.asynccontextmanager
+async def encoder(server: Server, stream: str, *what: str) -> AsyncIterator[None]:
+    """ffmpeg by RTMP; ``what``: its inputs and codecs."""
+    key = f"{stream}?token={server.settings['publish_token']}"
+    process = await asyncio.create_subprocess_exec(
+        *["ffmpeg", "-hide_banner", "-loglevel", "error", "-re", "-f", "lavfi", *what],
+        *["-f", "flv", f"rtmp://{server.settings['rtmp']}/v2/pub/{key}"],
+        stdin=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_stream_of_audio_alone_plays_and_shows_its_level(site: Site, server: Server) -> None:
+    async with encoder(server, "radio", "-i", "sine=frequency=440", "-c:a", "aac"):
+        page = await site.open("radio")
+        player = page.locator("watch-player")
+        level = player.get_by_role("meter", name="Audio level")
+        await expect(level).to_be_visible(timeout=20_000)
+        await untils(page, level, "(level) => Number(level.getAttribute('aria-valuenow')) > 20", "a level")
+        await untils(page, main_of(player), "(video) => !video.paused && video.currentTime > 1", "audio that plays")
+        await expect(player.locator(".message")).to_have_count(0)
+        panel = player.locator("line-panel")
+        await panel.get_by_text("Line and timeline").click()
+        await expect(panel.get_by_text("First packet")).to_be_visible()
+        await expect(panel.locator(".stalled")).to_have_count(0)
+    site.errors[:] = [error for error in site.errors if NOT_LIVE not in error]
+
+
+async def test_the_owner_is_told_on_the_viewers_page_what_is_wrong_with_a_stream(site: Site, server: Server) -> None:
+    picture = ["-i", "testsrc2=size=320x180:rate=30", "-c:v", "libx264", "-preset", "veryfast"]
+    b_frames = ["-pix_fmt", "yuv420p", "-bf", "3", "-x264-params", "b-adapt=0", "-g", "60"]
+    async with encoder(server, "jerks", *picture, *b_frames):
+        page = await site.open("jerks")
+        problem = page.locator("watch-problems [data-code=b_frames]")
+        await expect(problem).to_contain_text("bframes=0", timeout=20_000)
+    site.errors[:] = [error for error in site.errors if NOT_LIVE not in error]
+
+
+async def test_the_figures_under_the_main_picture_are_its_own(site: Site) -> None:
+    studio = await site.open()
+    await publish(studio, "whose")
+    form = studio.locator("publish-view form")
+    await form.locator("select[name=size]").select_option("640x360")
+    await form.locator("input[name=source]").fill("Large")
+    await form.get_by_role("button", name="Start").click()
+    page = await site.open("whose")
+    player = page.locator("watch-player")
+    await plays(page, player.locator(".strip video"))
+    facts = player.locator(".facts")
+    await expect(facts).to_contain_text("320×180")
+    await player.locator(".strip button").click()
+    await expect(facts).to_contain_text("640×360")
+
+
+async def test_a_publisher_that_is_replaced_is_told_so(site: Site) -> None:
+    studio, other = await site.open(), await site.open()
+    first = await publish(studio, "twice")
+    page = await site.open("twice")
+    await plays(page, main_of(page.locator("watch-player")))
+    await expect(first).to_contain_text("1 viewer")
+    second = await publish(other, "twice")
+    # Also a publisher that starts while somebody watches knows how many do.
+    await expect(second).to_contain_text("1 viewer")
+    await expect(first.get_by_role("status").first).to_have_text("In reserve")
+    await expect(first).to_contain_text("Another publisher sends this source too")
+    await expect(first).not_to_contain_text("1 viewer")
+    await second.get_by_role("button", name="Stop").click()
+    await expect(first.get_by_role("status")).to_have_text("Live")
+    await expect(first).to_contain_text("1 viewer")
+
+
+async def test_an_attempt_that_is_refused_can_be_made_again_and_keeps_no_name(site: Site, server: Server) -> None:
+    page = await site.open(hidden="**/api/dev/settings")
+    form = page.locator("publish-view form")
+    await form.get_by_role("button", name="Start").click()
+    card = page.locator("publish-card")
+    await expect(card.get_by_role("alert")).to_have_text("No publish token is entered: enter one above.")
+    await expect(form.locator("input[name=source]")).to_have_value("")
+    await page.get_by_label("Publish token").fill("wrong")
+    await page.get_by_label("Publish token").press("Tab")
+    await card.get_by_role("button", name="Try again").click()
+    await expect(card.get_by_role("alert")).to_contain_text("does not accept the publish token")
+    await page.get_by_label("Publish token").fill(server.settings["publish_token"])
+    await page.get_by_label("Publish token").press("Tab")
+    await card.get_by_role("button", name="Try again").click()
+    await expect(card.get_by_role("status")).to_have_text("Live", timeout=15_000)
+    await expect(form.locator("input[name=source]")).to_have_value("source-2")
+    site.errors[:] = [error for error in site.errors if "status of 40" not in error]
 
 
 async def test_everything_can_be_done_with_the_keyboard(site: Site) -> None:

@@ -376,6 +376,10 @@ async def test_a_speaker_is_invited_before_its_microphone_is_on(people: People) 
     await ada.face(ben).click()
     await ada.button("Invite to speak").click()
     await expect(ben.page.get_by_text("The host invites you to speak.")).to_be_visible()
+    # Before it accepts it is no speaker to anybody.
+    await expect(ada.face(ben)).to_contain_text("invited")
+    await expect(ada.speakers()).to_have_count(1)
+    await expect(ada.listeners()).to_have_count(1)
     assert not any(e["name"] == "active" and e["data"]["sourceId"] == ben.id for e in ada.heard)
     await ben.button("Not now").click()
     await expect(ben.button("Raise hand")).to_be_visible()
@@ -388,6 +392,38 @@ async def test_a_speaker_is_invited_before_its_microphone_is_on(people: People) 
     # One's own place, by one's own choice.
     await ben.button("Be a listener again").click()
     await expect(ada.speakers()).to_have_count(1)
+
+
+async def test_a_room_has_a_link_and_its_host_is_asked_before_it_leaves(people: People) -> None:
+    ada = await opened(people, "Ada")
+    assert f"room={ada.room}" in ada.page.url
+    ben = await people.enter("Ben", PHONE)
+    await ben.page.goto(ada.page.url)
+    # Somebody else's name: the refusal says what to do, beside the field and not over it.
+    name = ben.page.get_by_label("Your name")
+    await name.fill("Ada")
+    await ben.button("Come in").click()
+    alert = ben.page.get_by_role("alert")
+    await expect(alert).to_have_text("Somebody here has this name already. Choose another one.")
+    box, field = await alert.bounding_box(), await name.bounding_box()
+    assert box is not None
+    assert field is not None
+    assert box["y"] >= field["y"] + field["height"]
+    await name.fill("Ben")
+    await ben.button("Come in").click()
+    await expect(ben.page.get_by_role("heading", name="Ada talks")).to_be_visible()
+    await expect(ada.listeners()).to_have_count(1)
+
+    await ada.button("Leave the room").click()
+    await ada.button("Stay").click()
+    await expect(ada.listeners()).to_have_count(1)
+    await ada.button("Leave the room").click()
+    await ada.page.get_by_role("dialog").get_by_role("button", name="Leave", exact=True).click()
+    await expect(ada.button("Open a room")).to_be_visible()
+    assert "room=" not in ada.page.url
+    # Nobody could let Ben speak.
+    await expect(ben.page.get_by_text("Without its host nobody can be let speak here.")).to_be_visible()
+    await expect(ben.button("Raise hand")).to_have_count(0)
 
 
 async def test_a_host_without_a_camera_talks_and_one_without_a_microphone_opens_nothing(people: People) -> None:

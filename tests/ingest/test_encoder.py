@@ -414,3 +414,76 @@ async def test_a_feed_that_comes_in_the_moment_of_the_end_is_closed(
     await asyncio.wait({asking})
     assert asking.cancelled()
     assert ours.recv(1) == b""
+
+
+LATIN_1 = b"\x02\0\x0aonMetaData" + fields({"title": b"\x02\0\x04Caf\xe9"})
+ODD = {
+    "empty H264 header": (9, b"\x17\0\0\0\0"),
+    "H264 header of zeros": (9, b"\x17\0\0\0\0\0"),
+    "video tag of one byte": (9, b"\x27"),
+    "end of sequence without time": (9, b"\x17\x02"),
+    "empty AAC header": (8, b"\xaf\0"),
+    "audio tag of one byte": (8, b"\xaf"),
+    "video cut short": (9, b"\x27\x01\0"),
+    "picture with a wrong length": (9, b"\x27\x01\0\0\0\0\0\x01\0abc"),
+    "data of type 18": (18, b"\x00\x01\xa5\xe0"),
+    "data of one byte": (18, b"\x02"),
+    "Latin-1 metadata": (18, LATIN_1),
+    "unknown type": (99, b"whatever"),
+    "command that is cut short": (20, b"\x02\0\xff"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("place", [0, 1, 4])
+async def test_one_odd_message_does_not_cost_the_stream(life: Life, name: str, place: int) -> None:
+    """``place``: before the headers, after them, among pictures."""
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly=0")
+    kind, body = ODD[name]
+    tags = list(av_tags())
+    life.client.message(18, text("onMetaData") + fields({"videocodecid": number(7)}), chunk_stream=4)
+    for at, (other, timestamp, tag) in enumerate(tags[:12]):
+        if at == place:
+            life.client.message(kind, body, timestamp=timestamp, chunk_stream=5)
+        life.client.message(other, tag, timestamp=timestamp, chunk_stream=6)
+    assert len(await life.pictures(8)) == 8
+    is_told = name in ("video cut short", "data of type 18", "data of one byte", "command that is cut short")
+    is_told = is_told or (name == "picture with a wrong length" and place > 1)
+    assert ("unreadable" in life.server.problems) == is_told
+
+
+async def test_broken_messages_in_a_row_end_the_connection_with_a_reason(life: Life) -> None:
+    life.begin()
+    await life.client.publish("demo?token=t")
+    for _ in range(module.MAX_UNREADABLE + 1):
+        life.client.message(9, b"\x27\x01\0", chunk_stream=6)
+    said = await life.client.until(b"onStatus")
+    assert b"NetStream.Publish.Rejected" in said
+    assert b"cut short" in said
+    life.client.writer.write_eof()
+    assert await life.ended() == "broken_media"
+
+
+async def test_a_broken_chunk_stream_ends_the_connection_with_a_reason(life: Life) -> None:
+    life.begin()
+    await life.client.publish("demo?token=t")
+    life.client.writer.write(b"\xc9" + bytes(64))  # continues a message that never began
+    said = await life.client.until(b"onStatus")
+    assert b"NetStream.Publish.Rejected" in said
+    life.client.writer.write_eof()
+    assert await life.ended() == "protocol"
+
+
+async def test_text_that_is_not_utf_8_is_taken(life: Life) -> None:
+    """GBK and Latin-1 in what encoders say of themselves."""
+    life.begin()
+    await life.client.handshake()
+    odd = b"\x02\0\x04\xb2\xe2\xca\xd4"
+    life.client.command("connect", fields({"app": text("v2/pub"), "flashVer": odd, "swfUrl": odd, "pageUrl": odd}))
+    life.client.command("createStream", b"\x05")
+    life.client.command("FCPublish", b"\x05", text("demo?token=t"))
+    assert b"onFCPublish" in await life.client.until(b"onFCPublish")
+    life.client.command("publish", b"\x05", text(" demo?token=t\n"), text("live"), stream=1)
+    assert b"NetStream.Publish.Start" in await life.client.until(b"onStatus")
+    assert life.server.asked == [Authorise(1, "demo", "t", None, None, "127.0.0.1")]

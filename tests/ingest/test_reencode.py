@@ -1,6 +1,7 @@
 """Pictures that are encoded again: as many as came, when they were to be shown, of any size; key frames when asked."""
 
 import itertools
+import math
 from fractions import Fraction
 
 import av
@@ -8,7 +9,7 @@ import pytest
 
 from rostra.ingest import flv, h264
 from rostra.ingest.picture import PictureTrack
-from rostra.ingest.reencode import Reencoder
+from rostra.ingest.reencode import Reencoder, split_annex_b
 from tests.ingest.test_flv import video
 from tests.ingest.test_packets import decoded
 
@@ -78,3 +79,51 @@ def test_pictures_of_odd_size_lose_a_line_and_not_their_connection(size: tuple[i
     assert len(went) == 5
     assert reencoder._encoder is not None
     assert (reencoder._encoder.width, reencoder._encoder.height) == (320, 180)
+
+
+def luma_of(frame: av.VideoFrame) -> bytes:
+    """Every third sample of the first plane."""
+    plane = frame.planes[0]
+    data = bytes(plane)
+    return b"".join(data[row * plane.line_size :][: frame.width : 3] for row in range(frame.height))
+
+
+def moving(rate: int, seconds: int = 4) -> tuple[list[bytes], list[tuple[list[bytes], int]]]:
+    """Frames of a test picture that moves (luma), and the same as H264 with B-frames in the order of decoding."""
+    encoder = av.CodecContext.create("libx264", "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = 320, 180, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, rate), Fraction(rate)
+    encoder.options = {"preset": "ultrafast", "crf": "16", "x264-params": "bframes=2:b-adapt=0:scenecut=0"}
+    luma: list[bytes] = []
+    packets: list[av.Packet] = []
+    with av.open(f"testsrc2=size=320x180:rate={rate}:duration={seconds}", format="lavfi") as source:
+        for number, frame in enumerate(source.decode(video=0)):
+            frame = frame.reformat(format="yuv420p")
+            luma.append(luma_of(frame))
+            frame.pts, frame.time_base = number, Fraction(1, rate)
+            packets += encoder.encode(frame)
+        packets += encoder.encode(None)
+    return luma, [(split_annex_b(bytes(one)), 1000 + round((one.pts or 0) * 1000 / rate)) for one in packets]
+
+
+@pytest.mark.parametrize("rate", [15, 30, 60])
+def test_pictures_that_are_encoded_again_look_as_they_came(rate: int) -> None:
+    luma, came = moving(rate)
+    reencoder = Reencoder(0)
+    went = [coded for nals, time_ms in came for coded in reencoder.feed(nals, time_ms)]
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    quality = []
+    for coded in went:
+        packet = av.Packet(b"".join(b"\0\0\0\1" + nal for nal in coded.nals))
+        packet.pts, packet.time_base = coded.time_ms, Fraction(1, 1000)
+        for frame in decoder.decode(packet):
+            original = luma[round(((frame.pts or 0) - 1000) * rate / 1000)]
+            pairs = zip(luma_of(frame), original, strict=True)
+            error = sum((one - other) ** 2 for one, other in pairs) / len(original)
+            quality.append(((frame.pts or 0) - 1000, 10 * math.log10(255**2 / max(error, 1e-9))))
+    settled = [db for time_ms, db in quality if time_ms >= 2000]
+    assert settled
+    print(f"{rate} fps: {sum(settled) / len(settled):.1f} dB after 2 s, least {min(settled):.1f} dB")
+    assert min(settled) > 30

@@ -54,8 +54,21 @@ def test_parameters_are_those_of_the_reference() -> None:
         ("v2/pub", "demo?" + "&".join(f"a{i}=1" for i in range(100))),
         ("v2/pub", "demo?" + "a" * 5000),
         ("v2/pub/a/b", "demo"),
+        ("v2/pub/a", "b"),
     ],
 )
 def test_what_names_nothing_is_refused_in_words(app: str, name: str) -> None:
     with pytest.raises(BadTarget):
         parse_target(app, "rtmp://[", name)
+
+
+@pytest.mark.parametrize("name", [" demo?token=a", "demo?token=a\n", "\tdemo?token=a \r\n"])
+def test_blanks_around_a_copied_key_do_not_matter(name: str) -> None:
+    target = parse_target("v2/pub ", "", name)
+    assert (target.stream, target.token) == ("demo", "a")
+
+
+def test_two_streams_in_one_address_are_named() -> None:
+    with pytest.raises(BadTarget, match=r"'a'.*'b'"):
+        parse_target("v2/pub/a", "", "b")
+    assert parse_target("v2/pub/a", "", "a").stream == "a"

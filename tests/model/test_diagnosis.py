@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.scene import AUDIO, VIDEO, Scene, live, show
 
-from rostra.model.diagnosis import WAITING, Step, Subject, diagnose, subject
-from rostra.model.media import Mid, SlotReport, TrackId, TransportId, TransportReport, Waiting
+from rostra.model.diagnosis import WAITING, Diagnosis, Step, Subject, diagnose, subject
+from rostra.model.media import Codec, Mid, SlotReport, TrackId, TransportId, TransportReport, Waiting
 
+HEARS = TransportReport(age_us=10_000_000, ice_us=10_000, dtls_us=30_000, first_packet_us=50_000)
 DONE = TransportReport(
     age_us=10_000_000,
     ice_us=10_000,
@@ -54,7 +55,7 @@ def test_steps_come_in_order_and_are_those_of_the_side() -> None:
     assert steps(whose(publishes=False)) == list(Step)
     assert steps(whose(publishes=True)) == list(Step)[:-1]
     assert steps(whose(publishes=True, kinds=(AUDIO,))) == list(Step)[:-2]
-    assert steps(whose(publishes=False, kinds=(AUDIO,))) == [*list(Step)[:-2], Step.FIRST_BOUND_SLOT]
+    assert steps(whose(publishes=False, kinds=(AUDIO,))) == list(Step)[:-2]
 
 
 @pytest.mark.parametrize("publishes", [True, False])
@@ -86,7 +87,7 @@ WAITS = replace(DONE, first_packet_us=None, first_key_frame_us=None, first_bound
 @pytest.mark.parametrize(
     ("slots", "reason"),
     [
-        ((), "nothing_bound"),
+        ((), "offline"),
         ((slot(Waiting.PACKETS),), "packets"),
         ((slot(Waiting.BANDWIDTH),), "bandwidth"),
         ((slot(Waiting.BANDWIDTH), slot(Waiting.PACKETS), slot(Waiting.KEY_FRAME)), "key_frame"),
@@ -98,9 +99,66 @@ def test_a_viewer_waits_for_what_its_slots_wait_for(slots: tuple[SlotReport, ...
     assert stalled(replace(WAITS, slots=slots), publishes=False) == (Step.FIRST_PACKET, reason)
 
 
-def test_a_viewer_that_hears_and_does_not_see_is_told_so() -> None:
-    hears = replace(DONE, first_key_frame_us=None, slots=(slot(None, "1"),))
-    assert stalled(hears, publishes=False) == (Step.FIRST_KEY_FRAME, "no_picture_bound")
+def watching(scene: Scene, report: TransportReport = HEARS, **view: object) -> Diagnosis:
+    """What a viewer of the scene is told that has received audio alone, and whose m-lines for video have no track."""
+    viewer = scene.view(**view)  # type: ignore[arg-type]
+    found = subject(scene.stream, viewer)
+    assert found is not None
+    return diagnose(report, found, "")
+
+
+def why(found: Diagnosis) -> tuple[str, str]:
+    assert found.stalled is not None
+    return found.stalled.reason, found.stalled.text
+
+
+def test_a_viewer_of_a_source_that_has_only_audio_waits_for_no_picture() -> None:
+    scene = Scene()
+    live(scene, kinds=(AUDIO,))
+    found = watching(scene)
+    assert found.stalled is None
+    assert [one.step for one in found.steps] == [Step.OFFER, Step.ICE, Step.DTLS, Step.FIRST_PACKET]
+    assert why(watching(scene, replace(HEARS, first_packet_us=None)))[0] == "packets"
+
+
+def test_a_viewer_of_an_offline_stream_is_told_so_and_what_to_do() -> None:
+    reason, text = why(watching(Scene()))
+    assert reason == "offline"
+    assert "start its publisher" in text
+
+
+def test_a_viewer_is_told_which_source_is_missing() -> None:
+    scene = Scene()
+    live(scene, "cam")
+    assert why(watching(scene, pinned="gone")) == (
+        "source_offline",
+        "The source “gone” is not live: start its publisher, or show another source.",
+    )
+    assert why(watching(scene))[1].startswith("The main source is not live")
+
+
+def test_a_viewer_that_did_not_offer_the_codec_is_told_which() -> None:
+    scene = Scene()
+    live(scene, codec=Codec.VP9)
+    reason, text = why(watching(scene))
+    assert reason == "codec_not_offered"
+    assert "VP9" in text
+
+
+def test_a_viewer_of_a_publisher_whose_camera_is_off_is_told_so() -> None:
+    scene = Scene()
+    scene.publish(kinds=(VIDEO, AUDIO)).start(1)
+    assert why(watching(scene))[0] == "no_video"
+
+
+def test_a_viewer_that_projects_nothing_is_told_so() -> None:
+    scene = Scene()
+    live(scene)
+    viewer = scene.view()
+    scene.unproject(viewer, "0", "1")
+    found = subject(scene.stream, viewer)
+    assert found is not None
+    assert why(diagnose(HEARS, found, ""))[0] == "nothing_bound"
 
 
 def test_every_reason_to_wait_has_a_sentence() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rostra.facts import MAX_REFUSALS, MAX_REFUSED_STREAMS, Refusals
+from rostra.facts import MAX_REFUSALS, MAX_REFUSED_STREAMS_OF_ACCOUNT, Refusals
 from rostra.model.ids import AccountId, SourceId, StreamKey, StreamName, TrackName
 from rostra.model.incoming import CURRENT_S, MAX_PROBLEMS, State, TurnedAway, incoming, measured, note
 from rostra.model.media import Codec, EncodingReport, GroupId, Kind, TrackId, TrackLayers, TransportId, TransportReport
@@ -132,10 +132,13 @@ def test_pictures_out_of_order_are_b_frames(reordered: int, expected: list[str])
 
 def test_those_who_were_turned_away_are_kept_for_the_streams_where_it_happened_last() -> None:
     refusals = Refusals()
-    for number in range(MAX_REFUSED_STREAMS + 1):
+    other = StreamKey(AccountId("b"), StreamName("s"))
+    refusals.add(other, TurnedAway(Door.RTMP, None, Problem("unsupported_codec", "", 9.0)))
+    for number in range(MAX_REFUSED_STREAMS_OF_ACCOUNT + 1):
         key = StreamKey(AccountId("a"), StreamName(f"s{number}"))
         for second in range(MAX_REFUSALS + 1):
             refusals.add(key, TurnedAway(Door.RTMP, None, Problem("unsupported_codec", "", float(second))))
     assert refusals.of(StreamKey(AccountId("a"), StreamName("s0")), after_s=-1.0) == ()
     assert [one.problem.at_s for one in refusals.of(key, after_s=-1.0)] == [1.0, 2.0, 3.0, 4.0]
     assert [one.problem.at_s for one in refusals.of(key, after_s=3.0)] == [4.0]
+    assert len(refusals.of(other, after_s=-1.0)) == 1, "another account pays for nobody"

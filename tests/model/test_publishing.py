@@ -4,7 +4,16 @@ import pytest
 from tests.scene import AUDIO, KEY, VIDEO, Scene, live, main_bind
 
 from rostra.model import publishing
-from rostra.model.effects import Active, AnnouncedTrack, HangUp, Inactive, SourceEnded, SourceStarted
+from rostra.model.effects import (
+    Active,
+    AnnouncedTrack,
+    HangUp,
+    Inactive,
+    Leading,
+    SourceEnded,
+    SourceStarted,
+    ViewerCount,
+)
 from rostra.model.ids import TrackName
 from rostra.model.media import (
     BindSlot,
@@ -322,3 +331,47 @@ def test_a_stream_is_published_as_soon_as_a_publisher_is_connected() -> None:
 
 def test_a_source_without_feeds_has_no_tracks() -> None:
     assert Source(None).active(KEY).tracks == ()
+
+
+LEADING = frozenset({"leading"})
+
+
+def leads(scene: Scene, transport: TransportId) -> list[bool]:
+    return [event.leading for event in scene.heard(transport) if isinstance(event, Leading)]
+
+
+def test_a_publisher_that_is_replaced_is_told_and_told_again_when_it_leads_again() -> None:
+    scene = Scene()
+    first = live(scene, events=LEADING)
+    assert leads(scene, first.transport) == []
+    second = scene.publish(events=LEADING)
+    assert leads(scene, first.transport) == []
+    second.start(0)
+    assert scene.heard(first.transport) == [Leading(KEY, None, leading=False)]
+    second.start(1)
+    scene.leave(second.transport)
+    assert leads(scene, first.transport) == [False, True]
+    assert leads(scene, second.transport) == []
+
+
+def test_a_publisher_that_sends_in_reserve_is_told_and_told_when_the_leading_one_stalls() -> None:
+    scene = Scene()
+    main = live(scene, priority=5, events=LEADING)
+    reserve = live(scene, priority=1, events=LEADING)
+    silent = live(scene)
+    assert leads(scene, reserve.transport) == [False]
+    scene.media(TransportStalled(main.transport))
+    assert leads(scene, main.transport) == [False]
+    assert leads(scene, reserve.transport) == [False, True]
+    scene.media(TransportResumed(main.transport))
+    assert leads(scene, main.transport) == [False, True]
+    assert leads(scene, reserve.transport) == [False, True, False]
+    assert scene.heard(silent.transport) == []
+
+
+def test_a_publisher_that_comes_while_somebody_watches_hears_how_many() -> None:
+    scene = Scene()
+    scene.view()
+    scene.view()
+    counting = scene.publish(events=frozenset({"viewercount"}))
+    assert scene.heard(counting.transport) == [ViewerCount(KEY, 2)]

@@ -628,3 +628,20 @@ def test_a_stream_that_stops_says_so_closes_everything_and_is_empty() -> None:
         assert CloseTransport(transport) in effects
         assert HangUp(transport) in effects
     assert scene.stream.is_empty
+
+
+# --- A full stream ----------------------------------------------------------------------------------------------
+
+
+def test_in_a_full_stream_the_oldest_anonymous_viewer_that_is_not_connected_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(viewing, "MAX_VIEWERS", 3)
+    scene = Scene()
+    first, connected, pending = (scene.view(is_anonymous=anonymous) for anonymous in (False, True, True))
+    scene.media(TransportConnected(connected, "GCM"))
+    newcomer = scene.view()
+    assert set(scene.stream.viewers) == {first, connected, newcomer}
+    assert {CloseTransport(pending), HangUp(pending)} <= set(scene.effects)
+    with pytest.raises(TooMany):
+        scene.view()

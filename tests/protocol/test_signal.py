@@ -12,6 +12,7 @@ from rostra.model.effects import (
     Active,
     AnnouncedTrack,
     Inactive,
+    Leading,
     Speaking,
     Stopped,
     Unwatched,
@@ -210,6 +211,11 @@ def test_a_command_is_decoded_or_refused_with_its_number(name: str, data: dict[s
         (ViewerCount(KEY, 42), "viewercount", {"viewercount": 42}),
         (Watched(KEY), "active", {"streamId": "acc123/demo"}),
         (Unwatched(KEY), "inactive", {"streamId": "acc123/demo"}),
+        (
+            Leading(KEY, None, leading=False),
+            "leading",
+            {"streamId": "acc123/demo", "sourceId": None, "leading": False},
+        ),
         (Vad(Mid("2"), source("alice")), "vad", {"mediaId": "2", "sourceId": "alice"}),
         (Vad(Mid("2"), None, heard=False), "vad", {"mediaId": "2", "sourceId": None}),
         # Nobody but the main source has no name, and clients of old take null for nobody.

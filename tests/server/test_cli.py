@@ -34,11 +34,14 @@ async def run(*arguments: str) -> tuple[int | None, str, str]:
     return await ended(await started(*arguments))
 
 
-async def serving(data: Path) -> tuple[asyncio.subprocess.Process, dict[str, str]]:
+async def serving(
+    data: Path, *, level: str = "error", http: str = "127.0.0.1:0", rtmp: str = "127.0.0.1:0"
+) -> tuple[asyncio.subprocess.Process, dict[str, str]]:
     """A server that is ready, and its dev.json."""
     settings = data / "dev.json"
     settings.unlink(missing_ok=True)
-    process = await started("dev", *ANYWHERE, "--data", str(data), "--log-level", "error")
+    addresses = ("--http", http, "--media", "127.0.0.1:0", "--rtmp", rtmp)
+    process = await started("dev", *addresses, "--data", str(data), "--log-level", level)
     async with asyncio.timeout(TIMEOUT_S):
         while not settings.exists():
             assert process.returncode is None
@@ -71,6 +74,44 @@ async def test_a_server_says_where_it_is_and_keeps_its_account(tmp_path: Path) -
     await stopped(process)
     kept = ("account_id", "publish_token", "subscribe_token", "api_secret")
     assert [second[key] for key in kept] == [first[key] for key in kept]
+
+
+async def test_a_second_server_in_a_data_folder_is_refused_and_a_killed_one_leaves_it(tmp_path: Path) -> None:
+    process, first = await serving(tmp_path)
+    code, _, err = await run("dev", *ANYWHERE, "--data", str(tmp_path))
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"rostra: --data: another Rostra (process {process.pid}) uses the folder {tmp_path}: stop it")
+    assert json.loads((tmp_path / "dev.json").read_text()) == first
+    process.kill()
+    await ended(process)
+    process, second = await serving(tmp_path)
+    await stopped(process)
+    assert second["account_id"] == first["account_id"]
+
+
+async def test_a_corrupt_database_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "rostra.db").write_bytes(b"not a database, but long enough to be one" * 100)
+    code, _, err = await run("dev", *ANYWHERE, "--data", str(tmp_path))
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{tmp_path}/rostra.db is corrupt (file is not a database): put a backup" in err
+    assert not (tmp_path / "dev.json").exists()
+
+
+async def test_start_addresses_and_end_are_logged(tmp_path: Path) -> None:
+    process, settings = await serving(tmp_path, level="info", http="0.0.0.0:0", rtmp="0.0.0.0:0")
+    process.send_signal(signal.SIGTERM)
+    code, out, err = await ended(process)
+    assert code == 0
+    started_line, *_, stopping, stopped_line = err.splitlines()
+    port = settings["http"].rpartition(":")[2]
+    assert f"http=0.0.0.0:{port}" in started_line
+    assert f"media=udp:{settings['media']},tcp:{settings['media']}" in started_line
+    assert f"rtmp=0.0.0.0:{settings['rtmp'].rpartition(':')[2]}" in started_line
+    assert settings["rtmp"].startswith("127.0.0.1:")
+    assert ("stopping" in stopping, "stopped" in stopped_line) == (True, True)
+    assert "0.0.0.0:" not in out.replace("--media 0.0.0.0:", "")
+    for secret in ("publish_token", "subscribe_token", "api_secret"):
+        assert settings[secret] not in err + out
 
 
 async def test_what_a_person_can_mend_is_said_in_one_line(tmp_path: Path) -> None:
@@ -144,6 +185,7 @@ async def test_the_doctor_finds_what_will_not_work(taken: str | None, code: int)
         found, out, err = await run("doctor", *options)
     assert (found, err) == (code, "")
     assert out.count("cannot be had") == (taken is not None)
+    assert out.count("stop the program that has it, or choose another port") == (taken is not None)
     assert "RTMP port" in out
     assert "RTMP address" in out
     assert "UDP segmentation offload" in out
@@ -156,3 +198,13 @@ async def test_the_doctor_looks_at_no_port_of_encoders_that_are_not_taken() -> N
         found, out, _ = await run("doctor", *options)
     assert found == 0
     assert "RTMP" not in out
+
+
+async def test_the_doctor_says_what_other_machines_reach() -> None:
+    _, out, _ = await run("doctor", "--http", "0.0.0.0:0", "--media", "127.0.0.1:0", "--no-rtmp")
+    (line,) = [line for line in out.splitlines() if "HTTP address" in line]
+    assert line.startswith("note")
+    assert "without --tls-cert, tokens pass in clear" in line
+    assert "media is for this machine alone: --media 0.0.0.0:0 opens it" in line
+    _, out, _ = await run("doctor", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--no-rtmp")
+    assert "only browsers on this machine reach it; --http 0.0.0.0:0 lets others in" in out

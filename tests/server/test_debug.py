@@ -1,9 +1,11 @@
 """How one transport does, for the owner of its stream."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rostra.config import HttpConfig
 from rostra.model.media import (
     EncodingReport,
     LayerReport,
@@ -16,7 +18,7 @@ from rostra.model.media import (
     Waiting,
 )
 from rostra.server import debug
-from tests.server.harness import ALL, PUBLISH_OFFER, VIEW_OFFER, Server
+from tests.server.harness import ALL, PUBLISH_OFFER, VIEW_OFFER, Server, configured, running
 
 PATH = "/api/debug/transports"
 
@@ -120,6 +122,28 @@ async def test_only_the_owner_of_the_stream_is_told(server: Server) -> None:
         assert (await server.client.post(f"{PATH}/{main.transport}")).status_code == 405
 
 
+async def test_wrong_secrets_of_one_address_are_limited_and_shut_out_nobody_else(tmp_path: Path) -> None:
+    http = HttpConfig(trusted_proxies=("127.0.0.1",))
+    async with running(tmp_path, configured(http=http)) as server:
+
+        async def shown(secret: str, address: str) -> int:
+            headers = {"Authorization": f"Bearer {secret}", "X-Forwarded-For": address}
+            for path in (f"{PATH}/1", f"{STREAMS}/{server.account.id}/demo"):
+                reply = await server.client.get(path, headers=headers)
+            if reply.status_code == 429:
+                assert reply.headers["retry-after"] == "1"
+                assert reply.json()["data"]["message"].startswith("Too many wrong API secrets from this address")
+            return reply.status_code
+
+        assert await shown(server.account.api_secret, "192.0.2.1") == 200
+        other = await server.store.add_account()
+        assert 429 in [await shown("x", "192.0.2.1") for _ in range(40)]
+        assert await shown(server.account.api_secret, "192.0.2.1") == 200  # it was right before
+        assert await shown(server.account.api_secret, "192.0.2.2") == 200
+        assert await shown("x", "2001:db8::1") == 401
+        assert await shown(other.api_secret, "192.0.2.2") == 404
+
+
 @pytest.mark.parametrize("name", ["0", "99", "-1", "x", "1" * 400, "٣", "1.5", " 1"])
 async def test_what_is_not_there_is_not_found(server: Server, name: str) -> None:
     assert (await asked(server, name))[0] == 404
@@ -209,3 +233,12 @@ async def test_only_the_owner_is_told_what_comes_in(server: Server) -> None:
         assert reply.status_code == status
     assert (await server.client.get(path)).status_code == 401
     assert (await server.client.post(path)).status_code == 405
+
+
+async def test_a_report_asks_only_so_many_feeds_and_shows_all(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debug, "MAX_ASKED", 1)
+    async with server.publisher() as main, server.publisher(sourceId="cam") as cam:
+        for transport in (main.transport, cam.transport):
+            server.engine.answer(transport, TransportReport(age_us=1, ice_us=1, dtls_us=2))
+        feeds = (await incoming(server))["feeds"]
+        assert {feed["transport"] for feed in feeds} == {main.transport, cam.transport}

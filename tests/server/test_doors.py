@@ -142,53 +142,6 @@ async def test_a_body_that_does_not_come_is_not_waited_for_long(
         assert (status, b"connection: close" in reply.lower()) == (408, True)
 
 
-async def test_so_many_offers_are_read_at_a_time_and_no_more(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "MAX_READING", 2)
-    address = urlsplit(server.http)
-    head = (
-        f"POST /api/whip/demo HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.publish_token}\r\n"
-        f"Content-Type: {SDP}\r\nContent-Length: 5000\r\nExpect: 100-continue\r\n\r\n"
-    )
-    writers = []
-    for _ in range(2):
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(head.encode())
-        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n", "the body is being read"
-        writers.append(writer)
-    reply = await whip(server)
-    assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
-    for writer in writers:
-        writer.close()
-    while (await whip(server)).status_code != 201:
-        pass
-
-
-async def test_fragments_are_among_the_bodies_that_are_read_at_a_time(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """64 changes of each of 65 536 sessions at once would otherwise wait in memory, with 64 KiB each."""
-    monkeypatch.setattr(resources, "MAX_READING", 2)
-    made = await whip(server)
-    location, etag = made.headers["location"], made.headers["etag"]
-    address = urlsplit(server.http)
-    head = (
-        f"PATCH {location} HTTP/1.1\r\nHost: x\r\nIf-Match: *\r\n"
-        f"Content-Type: {FRAGMENT}\r\nContent-Length: 5000\r\nExpect: 100-continue\r\n\r\n"
-    )
-    writers = []
-    for _ in range(2):
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(head.encode())
-        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n", "the body is being read"
-        writers.append(writer)
-    for reply in (await patch(server, location, etag=etag), await whip(server)):
-        assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
-    for writer in writers:
-        writer.close()
-    while (await patch(server, location, etag=etag)).status_code != 204:
-        pass
-
-
 async def test_so_many_sessions_there_are_and_no_more(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "MAX_RESOURCES", 2)
     made = [await whip(server, query=f"?sourceId={place}") for place in range(3)]

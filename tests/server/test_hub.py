@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from rostra.facts import MAX_INSPECTIONS
+from rostra.facts import MAX_INSPECTIONS_OF_ACCOUNT
 from rostra.hub import Hub
 from rostra.media.engine import Overloaded
 from rostra.media.fake import FakeEngine
 from rostra.model.bandwidth import BandwidthWish
 from rostra.model.effects import Active, Inactive, Layers, SignalEvent, Speaking, Stopped, ViewerCount
-from rostra.model.ids import AccountId, ServerId, SourceId
+from rostra.model.ids import AccountId, ServerId, SourceId, StreamKey
 from rostra.model.layers import LayerWish
 from rostra.model.media import (
     BandwidthSpec,
@@ -423,9 +423,12 @@ async def test_a_most_of_reports_is_waited_for_and_who_gives_up_makes_room() -> 
     hub = Hub(engine)
     viewer = view(hub)
     engine.is_silent = True
-    waiting = [hub.inspect(viewer) for _ in range(MAX_INSPECTIONS)]
+    waiting = [hub.inspect(viewer) for _ in range(MAX_INSPECTIONS_OF_ACCOUNT)]
     with pytest.raises(Overloaded):
         hub.inspect(viewer)
+    other = StreamKey(AccountId("another"), KEY.name)
+    theirs = hub.view(SubscribeGrant(other, SERVER), VIEW, Ear(), pinned=None, events=ALL_EVENTS).transport
+    waiting.append(hub.inspect(theirs))
     for answer in waiting:
         answer.cancel()
     await settled()

@@ -44,3 +44,15 @@ def test_tokens_that_were_not_used_for_a_while_are_forgotten(monkeypatch: pytest
         found.may_publish(name, 100.6)
     assert len(made) == known + 3
     engine.close()
+
+
+def test_so_many_tokens_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "MAX_MAKERS", 2)
+    monkeypatch.setattr(resources, "MAKES", (1, 0.001))
+    engine = FakeEngine()
+    found = Resources(Hub(engine))
+    for name in "abc":
+        assert found.may_publish(name, 1.0), "a new token is never refused for the others"
+    assert len(found._makers) == 2
+    assert not found.may_publish("c", 1.0)
+    engine.close()

@@ -285,6 +285,19 @@ async def test_viewers_are_counted(server: Server) -> None:
         await publisher.socket.event("inactive")
 
 
+async def test_a_publisher_is_told_how_many_watch_and_who_leads(server: Server) -> None:
+    events = ["leading", "viewercount"]
+    told = {"streamId": f"{server.account.id}/demo", "sourceId": None}
+    async with server.publisher(sourceId="cam"), server.socket("subscribe") as viewer:
+        await server.viewed(viewer)
+        async with server.publisher(events=events) as first:
+            assert await first.socket.event("viewercount") == {"viewercount": 1}
+            async with server.publisher(events=events) as second:
+                assert await second.socket.event("viewercount") == {"viewercount": 1}
+                assert await first.socket.event("leading") == {**told, "leading": False}
+            assert await first.socket.event("leading") == {**told, "leading": True}
+
+
 async def test_a_transport_that_ends_closes_its_socket(server: Server) -> None:
     async with server.publisher() as publisher:
         server.engine.drop(publisher.transport, CloseReason.CONSENT_LOST)

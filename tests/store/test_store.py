@@ -1,16 +1,15 @@
 """Accounts and tokens survive, and are found by what they are."""
 
 import asyncio
-import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event
 
 from rostra.model.ids import AccountId
 from rostra.model.token import PublishToken, StreamPattern, SubscribeToken
 from rostra.store import Store, StoreError, new_token_value
-from rostra.store.tables import SchemaRow
 
 PATTERNS = (StreamPattern("demo"), StreamPattern("show-*"))
 
@@ -46,19 +45,23 @@ async def test_a_token_is_found_as_what_it_is_and_by_its_whole_value(tmp_path: P
     await store.close()
 
 
-async def test_a_newer_database_is_refused_and_let_go(tmp_path: Path) -> None:
-    path = tmp_path / "rostra.db"
-    store = await Store.open(path)
-    async with store._transaction.begin() as rows:
-        await rows.execute(update(SchemaRow).values(version=1000))
+async def test_an_api_secret_is_found_by_an_index_in_one_query(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "rostra.db")
+    accounts = [await store.add_account() for _ in range(3)]
+    queries: list[tuple[str, Any]] = []
+
+    @event.listens_for(store._engine.sync_engine, "before_cursor_execute")
+    def on_query(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        queries.append((statement, parameters))
+
+    assert await store.account_of_secret(accounts[1].api_secret) == accounts[1]
+    ((query, parameters),) = queries
+    async with store._engine.connect() as connection:
+        steps = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", parameters)).all()
+    assert [step.detail.partition(" USING INDEX")[0] for step in steps] == ["SEARCH account"]
+    for secret in ("", accounts[1].api_secret[:-1], accounts[1].api_secret + "x", "%", "\0", "é"):
+        assert await store.account_of_secret(secret) is None
     await store.close()
-    before = set(threading.enumerate())
-    with pytest.raises(StoreError, match="has schema 1000; this Rostra knows 1"):
-        await Store.open(path)
-    left = [thread for thread in threading.enumerate() if thread not in before]
-    for thread in left:
-        thread.join(5)  # it ends by itself, a moment after the connection
-    assert not any(thread.is_alive() for thread in left)
 
 
 async def test_a_file_that_cannot_be_is_refused(tmp_path: Path) -> None:

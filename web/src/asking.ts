@@ -1,6 +1,3 @@
-/** How long an answer may take. The server itself waits 2 s for its media plane. */
-export const DEADLINE_MS = 10_000;
-
 /** One question asked again and again, whose answers may be slow. */
 export class Asking<Answer> {
   #turn = 0;

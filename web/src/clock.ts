@@ -43,6 +43,33 @@ export function delayOf(clockMs: number, epochMs: number): number {
   return difference > DAY_MS / 2 ? difference - DAY_MS : difference;
 }
 
+/** How many of the last readings the delay is the median of. */
+const READINGS = 5;
+/** A picture that has not changed for as long has no delay: its clock stands still. */
+const STILL_MS = 2_000;
+
+/** The delay of a playing picture, from readings of its clock. */
+export class DelayMeter {
+  #delays: number[] = [];
+  #frames = 0;
+  #movedAt = 0;
+
+  /** `frames`: how many were shown so far; `clockMs`: what the picture's clock says, if it has one. */
+  read(frames: number, clockMs: number | undefined, epochMs: number): number | undefined {
+    const moves = frames !== this.#frames;
+    this.#frames = frames;
+    if (moves) this.#movedAt = epochMs;
+    if (clockMs === undefined || epochMs - this.#movedAt >= STILL_MS) this.#delays = [];
+    else if (moves) this.#delays = [...this.#delays.slice(1 - READINGS), delayOf(clockMs, epochMs)];
+    return this.#delays.toSorted((a, b) => a - b)[Math.floor(this.#delays.length / 2)];
+  }
+
+  /** Another picture is shown. */
+  forget(): void {
+    this.#delays = [];
+  }
+}
+
 /** Reads the clock row of a playing picture, if there is one. */
 export class ClockReader {
   static readonly #CELL_PX = 8;

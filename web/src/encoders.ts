@@ -74,7 +74,8 @@ const H264 = 'H264 without B-frames, a key frame every 2 seconds, 2500 kb/s for 
 const SHELL = 'The command is for the shells of Linux, macOS and WSL.';
 
 /** All ways in, and one out, that this server has. */
-export function waysOf(where: Where, what: What): Way[] {
+export function waysOf(page: Where, what: What): Way[] {
+  const where = { ...page, origin: reachable(page.origin) };
   const source = query(['sourceId', what.source]);
   const whip = `${where.origin}/api/whip/${urlQuoted(what.stream)}${source}`;
   const whipFields = (token: string): Field[] => [
@@ -227,6 +228,10 @@ function rtmpOf({ origin, rtmpPort, rtmpIsLocal }: Where, { stream, source }: Wh
       : '';
   return { key, url, quoted, fields, reach };
 }
+
+/** Some browsers open a page at an address that is one to listen on alone; encoders do not. */
+const reachable = (origin: string): string =>
+  origin.replace(/\/\/0\.0\.0\.0(?=:|$)/, '//127.0.0.1').replace(/\/\/\[::\](?=:|$)/, '//[::1]');
 
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '[::1]' || /^127(\.\d+){3}$/.test(host);

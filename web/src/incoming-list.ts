@@ -55,10 +55,10 @@ export class IncomingList extends LitElement {
 
   @property({ attribute: false }) settings: Settings = NO_SETTINGS;
   @property() stream = '';
-  /** `undefined`: it was not answered yet; `null`: the server does not tell. */
-  @state() private incoming: Incoming | null | undefined;
+  /** `undefined`: it was not answered yet. */
+  @state() private incoming: Incoming | { readonly trouble: string } | undefined;
   #poll: ReturnType<typeof setInterval> | undefined;
-  readonly #asking = new Asking<Incoming | undefined>();
+  readonly #asking = new Asking<Incoming | { readonly trouble: string }>();
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -91,13 +91,11 @@ export class IncomingList extends LitElement {
   #list() {
     const { incoming } = this;
     if (incoming === undefined) return html`<p class="quiet">Asking the server…</p>`;
-    if (incoming === null) {
-      return html`<p class="quiet">The server does not tell: does it run, and are the account and its API secret right?</p>`;
-    }
+    if ('trouble' in incoming) return html`<p class="quiet">${incoming.trouble}</p>`;
     const { feeds, turned_away: away } = incoming;
     return html`${
       feeds.length === 0 && away.length === 0
-        ? html`<p class="quiet">Nothing yet.</p>`
+        ? html`<p class="quiet">Nothing yet: start a publisher here, or connect an encoder.</p>`
         : html`<ul>
               ${repeat(
                 feeds,
@@ -138,7 +136,7 @@ export class IncomingList extends LitElement {
     await this.#asking.ask(
       () => loadIncoming(accountId, stream, apiSecret),
       (incoming) => {
-        this.incoming = incoming ?? null;
+        this.incoming = incoming;
       },
     );
   }

@@ -1,6 +1,6 @@
 /** What comes in to a stream, as the server tells its owner (docs/protocol/debug.md). */
 
-import { DEADLINE_MS } from './asking.js';
+import { askAsOwner } from './owner.js';
 
 export interface Problem {
   readonly code: string;
@@ -44,19 +44,37 @@ const DOORS: Readonly<Record<Feed['door'], string>> = {
 
 export const doorInWords = (door: Feed['door']): string => DOORS[door] ?? door;
 
-/** `undefined`: the server does not tell, or cannot be reached. */
+/** What comes in, or why the server does not tell and what to do. */
 export async function loadIncoming(
   accountId: string,
   stream: string,
   secret: string,
-): Promise<Incoming | undefined> {
+): Promise<Incoming | { readonly trouble: string }> {
   const path = `/api/debug/streams/${encodeURIComponent(accountId)}/${encodeURIComponent(stream)}`;
-  const response = await fetch(path, {
-    headers: { Authorization: `Bearer ${secret}` },
-    signal: AbortSignal.timeout(DEADLINE_MS),
-  }).catch(() => undefined);
-  if (!response?.ok) return undefined;
-  return (await response.json().catch(() => undefined)) as Incoming | undefined;
+  const other = `The API secret is of another account than “${accountId}”: enter the one that belongs to it.`;
+  const answer = await askAsOwner(path, secret, other);
+  return 'trouble' in answer ? answer : (answer.body as Incoming);
+}
+
+/** What keeps viewers from seeing and hearing a stream as they should, each with its source; hints are left out. */
+export function problemsOf({ feeds, turned_away: away }: Incoming): {
+  readonly source: string | null;
+  readonly code: string;
+  readonly text: string;
+}[] {
+  return [
+    // What a feed in reserve sends, nobody sees.
+    ...feeds
+      .filter(({ leads }) => leads)
+      .flatMap(({ source_id: source, problems }) =>
+        problems.filter(({ hint }) => !hint).map(({ code, text }) => ({ source, code, text })),
+      ),
+    ...away.map(({ source_id: source, code, text }) => ({
+      source,
+      code,
+      text: `A publisher was turned away. ${text}`,
+    })),
+  ];
 }
 
 /** Facts of a feed, each a few words. What is not known is left out. */

@@ -67,13 +67,15 @@ export class LinePanel extends LitElement {
   @property() shown = '';
   /** What the picture of a mid is called. */
   @property({ attribute: false }) nameOf = (mid: string): string => `Picture ${mid}`;
+  /** Why there is no connection to tell about, while there is none. */
+  @property() absent = '';
   /** No picture comes. */
   @property({ type: Boolean }) dark = false;
   @state() private report: LineReport | undefined;
   @state() private samples: Sample[] = [];
   @state() private trouble = '';
   #poll: ReturnType<typeof setInterval> | undefined;
-  readonly #asking = new Asking<LineReport | undefined>();
+  readonly #asking = new Asking<LineReport | { readonly trouble: string }>();
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
@@ -106,6 +108,7 @@ export class LinePanel extends LitElement {
   }
 
   #timeline({ steps, stalled, slots }: LineReport) {
+    const hasVideo = steps.some(({ step }) => step === 'first_key_frame');
     const waiting = slots.flatMap((slot) =>
       slot.waiting === undefined ? [] : `${this.nameOf(slot.mid)}: ${slot.waiting}`,
     );
@@ -113,7 +116,7 @@ export class LinePanel extends LitElement {
     const reasons = waiting.length > 0 || !stalled ? waiting : [stalled.reason];
     return html`
       <section aria-label="Timeline">
-        <h3>${reasons.length > 0 ? NO_PICTURE : 'How the picture came'}</h3>
+        <h3>${reasons.length > 0 ? NO_PICTURE : `How the ${hasVideo ? 'picture' : 'audio'} came`}</h3>
         <ol>
           ${steps.map((step) => this.#step(step, step.step === stalled?.step))}
         </ol>
@@ -145,14 +148,18 @@ export class LinePanel extends LitElement {
   async #ask(): Promise<void> {
     const { subscriber, secret } = this;
     await this.#asking.ask(
-      async () => (subscriber ? await loadReport(subscriber, secret) : undefined),
-      (report) => this.#hear(report),
+      async () =>
+        subscriber
+          ? await loadReport(subscriber, secret)
+          : { trouble: `There is no connection yet. ${this.absent || 'It is being made.'}` },
+      (answer) => this.#hear(answer),
     );
   }
 
-  #hear(report: LineReport | undefined): void {
-    this.report = report;
-    this.trouble = report ? '' : 'The server has nothing to tell about this connection yet.';
+  #hear(answer: LineReport | { readonly trouble: string }): void {
+    this.trouble = 'trouble' in answer ? answer.trouble : '';
+    this.report = 'trouble' in answer ? undefined : answer;
+    const { report } = this;
     if (!report) return;
     this.samples = withSample(this.samples, {
       at: Date.now(),

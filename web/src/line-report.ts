@@ -1,6 +1,6 @@
 /** What the server tells of one viewer's connection (docs/protocol/debug.md). */
 
-import { DEADLINE_MS } from './asking.js';
+import { askAsOwner } from './owner.js';
 
 export interface Step {
   /** One of those of `NAMES`, or one that came later. */
@@ -74,14 +74,20 @@ export function readReport(body: unknown): LineReport | undefined {
   };
 }
 
-/** Asks the server; `undefined` when it does not know the viewer, or does not answer. */
+/** How a connection does, or why the server does not tell and what to do. */
 export async function loadReport(
   subscriber: string,
   secret: string,
-): Promise<LineReport | undefined> {
-  const response = await fetch(`/api/debug/transports/${encodeURIComponent(subscriber)}`, {
-    headers: { Authorization: `Bearer ${secret}` },
-    signal: AbortSignal.timeout(DEADLINE_MS),
-  }).catch(() => undefined);
-  return response?.ok ? readReport(await response.json().catch(() => null)) : undefined;
+): Promise<LineReport | { readonly trouble: string }> {
+  const path = `/api/debug/transports/${encodeURIComponent(subscriber)}`;
+  const ended =
+    'The server has ended this connection, or it is of another account. The page connects again by itself.';
+  const answer = await askAsOwner(path, secret, ended);
+  if ('trouble' in answer) return answer;
+  return (
+    readReport(answer.body) ?? {
+      trouble:
+        'The server’s answer cannot be read: reload the page, it may be older than the server.',
+    }
+  );
 }

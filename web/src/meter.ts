@@ -8,6 +8,8 @@ export interface Reading {
   dropped: number;
   lost: number;
   codec: string;
+  /** Of received audio, from 0, silence, to 1; `undefined`: no audio, or the browser does not tell. */
+  level: number | undefined;
   /** Of every picture or encoding that flows, the largest first. */
   sizes: string[];
   /** The layers of the largest, as `L1T3`; empty for none, and for what is received. */
@@ -27,14 +29,24 @@ const numberOf = (value: unknown): number => (typeof value === 'number' ? value 
 export class Meter {
   readonly #direction: 'inbound-rtp' | 'outbound-rtp';
   #before: Totals | undefined;
+  #measured = '';
 
   constructor(direction: 'inbound-rtp' | 'outbound-rtp') {
     this.#direction = direction;
   }
 
-  /** The reading since the report before, or `undefined` for the first one and after a reconnection. */
-  read(report: Report): Reading | undefined {
-    const streams = [...report.values()].filter(({ type }) => type === this.#direction);
+  /**
+   * The reading since the report before, or `undefined` for the first one and after a reconnection. `tracks`: the ids
+   * of those that are measured; without it, all.
+   */
+  read(report: Report, tracks?: readonly string[]): Reading | undefined {
+    const streams = [...report.values()].filter(
+      ({ type, trackIdentifier }) =>
+        type === this.#direction && (!tracks || tracks.includes(String(trackIdentifier))),
+    );
+    const measured = tracks?.join() ?? '';
+    if (measured !== this.#measured) this.#before = undefined;
+    this.#measured = measured;
     const bytesKey = this.#direction === 'inbound-rtp' ? 'bytesReceived' : 'bytesSent';
     const sum = (key: string) => streams.reduce((total, one) => total + numberOf(one[key]), 0);
     const now = {
@@ -52,6 +64,7 @@ export class Meter {
     // The size of an encoding that is paused stays in the report.
     const largest = flowing[0] ?? videos[0];
     const mode = largest?.scalabilityMode;
+    const level = streams.find(({ kind }) => kind === 'audio')?.audioLevel;
     const codec = report.get(String(largest?.codecId))?.mimeType;
     return {
       kbps: ((now.bytes - before.bytes) * 8) / (now.at - before.at),
@@ -60,6 +73,7 @@ export class Meter {
       fps: numberOf(largest?.framesPerSecond),
       dropped: sum('framesDropped'),
       lost: sum('packetsLost'),
+      level: typeof level === 'number' ? level : undefined,
       codec: typeof codec === 'string' ? codec.replace(/^video\//, '') : '',
       sizes: flowing.map((one) => `${numberOf(one.frameWidth)}×${numberOf(one.frameHeight)}`),
       mode: typeof mode === 'string' && mode !== 'L1T1' ? mode : '',

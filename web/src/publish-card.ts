@@ -53,6 +53,9 @@ async function capture(publication: Publication): Promise<Capture> {
   return { stream, stop };
 }
 
+/** Whether the publication holds the name of its source: one that was refused does not. */
+export type HoldsEvent = CustomEvent<boolean>;
+
 @customElement('publish-card')
 export class PublishCard extends LitElement {
   static override styles = [
@@ -61,6 +64,13 @@ export class PublishCard extends LitElement {
       .card {
         display: grid;
         gap: 0.6rem;
+      }
+      .head h2 {
+        margin-inline-end: auto;
+      }
+      .note {
+        margin: 0;
+        font-size: 0.9rem;
       }
     `,
   ];
@@ -75,6 +85,10 @@ export class PublishCard extends LitElement {
   @state() private trouble = '';
   @state() private reading: Reading | undefined;
   @state() private viewers: number | undefined;
+  /** It ended by itself, or never began: it can be tried again. */
+  @state() private isOver = false;
+  /** Viewers get the tracks of another publisher of the source. */
+  @state() private isReplaced = false;
   #publish: Publish | undefined;
   #capture: Capture | undefined;
   #poll: ReturnType<typeof setInterval> | undefined;
@@ -91,16 +105,18 @@ export class PublishCard extends LitElement {
   // `live`, because Lit sets an object anew at every rendering, and a <video> starts anew with each `srcObject`.
   override render() {
     const { stream, source, codec } = this.publication;
-    const { reading } = this;
+    const { reading, isReplaced } = this;
+    const { text, look } = this.#state();
     return html`
       <article class="card" aria-label="${stream}, ${sourceInWords(source)}">
         <div class="head">
           <h2>${stream} <span class="quiet">${source ? `/ ${source}` : ''}</span></h2>
-          <button @click=${() => this.dispatchEvent(new Event('ended'))}>Stop</button>
+          ${this.isOver ? html`<button @click=${this.#again}>Try again</button>` : nothing}
+          <button @click=${() => this.dispatchEvent(new Event('ended'))}>${this.isOver ? 'Close' : 'Stop'}</button>
         </div>
         <video autoplay muted playsinline .srcObject=${live(this.picture ?? null)}></video>
         <div class="facts">
-          <span class="state ${this.status.look}" role="status">${this.status.text}</span>
+          <span class="state ${look}" role="status">${text}</span>
           ${reading ? html`<span>${rateInWords(reading.kbps)}</span>` : nothing}
           ${
             reading?.width
@@ -109,17 +125,56 @@ export class PublishCard extends LitElement {
           }
           <span>${(reading?.codec || codec).toUpperCase()} ${reading?.mode ?? ''}</span>
           ${
-            this.viewers === undefined
+            this.viewers === undefined || isReplaced || this.isOver
               ? nothing
               : html`<span>${counted(this.viewers, 'viewer')}</span>`
           }
         </div>
         ${this.trouble ? html`<p class="trouble" role="alert">${this.trouble}</p>` : nothing}
+        ${
+          isReplaced && !this.isOver
+            ? html`<p class="quiet note" role="status">
+              Another publisher sends this source too, and viewers get that one. Stop this one, or start it again with a
+              source name of its own.
+            </p>`
+            : nothing
+        }
       </article>
     `;
   }
 
+  #state(): { text: string; look: 'good' | 'warn' | 'bad' } {
+    const isLive = this.status.look === 'good';
+    return isLive && this.isReplaced ? { text: 'In reserve', look: 'warn' } : this.status;
+  }
+
+  /** Ended by a refusal: the person may try again, and the name of the source is free. */
+  #over(error: unknown): void {
+    this.trouble = inWords(error, { kind: 'publish', token: this.settings.publishToken });
+    this.status = { text: 'Stopped', look: 'bad' };
+    this.reading = undefined;
+    this.#holds(false);
+  }
+
+  #holds(holds: boolean): void {
+    this.isOver = !holds;
+    this.dispatchEvent(new CustomEvent('holds', { detail: holds }) satisfies HoldsEvent);
+  }
+
+  readonly #again = (): void => {
+    this.trouble = '';
+    this.status = { text: 'Starting…', look: 'warn' };
+    this.#stop();
+    this.#capture = undefined;
+    this.isReplaced = false;
+    this.viewers = undefined;
+    this.#holds(true);
+    void this.#start();
+  };
+
   async #start(): Promise<void> {
+    // Known beforehand: no camera is asked for.
+    if (this.settings.publishToken === '') return this.#over({ status: 401 });
     try {
       const captured = await capture(this.publication);
       if (!this.isConnected) return captured.stop();
@@ -132,9 +187,9 @@ export class PublishCard extends LitElement {
       await this.#connect(captured.stream);
     } catch (error) {
       if (!this.isConnected) return;
-      this.trouble = inWords(error);
-      if (this.#publish?.state !== 'idle' && this.#publish) return;
-      this.status = { text: 'Stopped', look: 'bad' };
+      // After other refusals than that of the token the client goes on by itself.
+      if (this.#publish && this.#publish.state !== 'idle') this.trouble = inWords(error);
+      else this.#over(error);
     }
   }
 
@@ -155,13 +210,12 @@ export class PublishCard extends LitElement {
       this.status = { text: 'Trying again…', look: 'warn' };
       this.trouble = inWords(error);
       this.reading = undefined;
+      this.isReplaced = false;
     });
-    publish.on('error', (error) => {
-      this.status = { text: 'Stopped', look: 'bad' };
-      this.trouble = inWords(error);
-    });
+    publish.on('error', (error) => this.#over(error));
     publish.on('broadcastEvent', ({ name, data }) => {
       if (name === 'viewercount') this.viewers = Number(data.viewercount);
+      if (name === 'leading') this.isReplaced = data.leading === false;
     });
     const meter = new Meter('outbound-rtp');
     this.#poll = setInterval(() => {
@@ -176,7 +230,7 @@ export class PublishCard extends LitElement {
       simulcast,
       scalabilityMode: scalabilityMode || null,
       bandwidth: limitKbps,
-      events: ['viewercount'],
+      events: ['viewercount', 'leading'],
     });
   }
 

@@ -1,7 +1,7 @@
 import { css, html, LitElement, nothing } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
-import type { Publication } from './publish-card.js';
+import type { HoldsEvent, Publication } from './publish-card.js';
 import './publish-card.js';
 import './connect-card.js';
 import './incoming-list.js';
@@ -76,6 +76,10 @@ export class PublishView extends LitElement {
   @state() private size = '640x360';
   @state() private isSimulcast = false;
   #nextId = 1;
+  /** Those that were refused: their names are free. */
+  readonly #refused = new Set<number>();
+  /** The name that the form proposed last. */
+  #proposed = '';
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -198,6 +202,7 @@ export class PublishView extends LitElement {
             .publication=${publication}
             .settings=${this.settings}
             @ended=${() => this.#ended(publication.id)}
+            @holds=${({ detail }: HoldsEvent) => this.#holds(publication, detail)}
           ></publish-card>`,
         )}
       </div>
@@ -241,17 +246,37 @@ export class PublishView extends LitElement {
       limitKbps: Number(text('limit')),
     };
     this.publications = [...this.publications, publication];
-    this.source = this.#freeSource(publication.stream);
+    this.#propose(publication.stream);
+  }
+
+  #propose(stream: string): void {
+    this.#proposed = this.#freeSource(stream);
+    this.source = this.#proposed;
+  }
+
+  #holds({ id, stream, source }: Publication, holds: boolean): void {
+    if (holds) this.#refused.delete(id);
+    else this.#refused.add(id);
+    // What the person typed stays. After a refusal the next attempt is for the same source.
+    if (this.stream.trim() !== stream || this.source !== this.#proposed) return;
+    if (holds) this.#propose(stream);
+    else {
+      this.#proposed = source ?? '';
+      this.source = this.#proposed;
+    }
   }
 
   #ended(id: number): void {
+    this.#refused.delete(id);
     this.publications = this.publications.filter((publication) => publication.id !== id);
   }
 
   /** A name for the next source, so that starting twice gives two sources and not a fail-over. */
   #freeSource(stream: string): string {
     const taken = new Set(
-      this.publications.flatMap((one) => (one.stream === stream ? (one.source ?? '') : [])),
+      this.publications.flatMap((one) =>
+        one.stream === stream && !this.#refused.has(one.id) ? (one.source ?? '') : [],
+      ),
     );
     if (!taken.has('')) return '';
     let number = 2;

@@ -31,6 +31,11 @@ export class Sources {
     this.#live.clear();
   }
 
+  /** What the main picture's source sends; `undefined` while it is not live. */
+  mainKinds(): ReadonlySet<Kind> | undefined {
+    return this.main === undefined ? undefined : this.#live.get(this.main);
+  }
+
   isLive(source: string | null): boolean {
     return this.#live.has(source);
   }

@@ -1,5 +1,6 @@
 import {
   type BroadcastEvent,
+  type Kind,
   type LayerEntry,
   layersOf,
   type MediaLayers,
@@ -41,6 +42,10 @@ export class Stage {
   /** By mid. */
   #medias: Record<string, MediaLayers> = {};
   readonly #choices = new Map<string, Choice>();
+  /** The source of the main picture that ended, while it is away; another one may be shown meanwhile. */
+  #ended: string | null | undefined;
+  /** Kinds that the main picture and sound do not show, because its source had none when it was chosen. */
+  #silenced: readonly Kind[] = [];
   /** Changes of what is shown follow one another: each starts from the result of the one before. */
   #changes: Promise<void> = Promise.resolve();
 
@@ -92,8 +97,10 @@ export class Stage {
       return;
     }
     if (name === 'active' || name === 'updated') this.sources.appeared(source, data.tracks);
-    else if (name === 'inactive') this.sources.vanished(source);
-    else if (name === 'stopped') this.sources.lost();
+    else if (name === 'inactive') {
+      this.sources.vanished(source);
+      if (source === this.sources.main) this.#ended ??= source;
+    } else if (name === 'stopped') this.sources.lost();
     else return;
     this.#changed();
     this.#change(() => this.#arrange());
@@ -113,10 +120,10 @@ export class Stage {
       const before = sources.main;
       const place = sources.placeOf(source);
       if (before === source || !sources.isLive(source)) return;
-      await this.#view.project(source, sources.mainMapping(source));
-      this.#choices.delete(this.#mainMid());
-      sources.main = source;
-      if (!place) return;
+      await this.#projectMain(source);
+      // The person chose: nothing comes back by itself.
+      this.#ended = undefined;
+      if (!place) return this.#arrange();
       place.source = undefined;
       if (before !== undefined && sources.hasVideo(before)) {
         await this.#project(before, place.mid, AUTOMATIC);
@@ -154,18 +161,53 @@ export class Stage {
     const { sources } = this;
     // An event may come before the answer that it follows is applied.
     if (this.#view.state !== 'connected') await once(this.#view);
-    if (sources.main === undefined) {
-      const first = sources.firstLive();
-      if (first === undefined) return;
-      // The unnamed source is there without asking.
-      if (first !== null) await this.#view.project(first, sources.mainMapping(first));
-      sources.main = first;
-    }
+    const next = this.#successor();
+    if (next !== undefined) await this.#succeed(next);
+    if (sources.main === undefined) return;
+    const kinds = sources.mainKinds();
+    if (this.#silenced.some((kind) => kinds?.has(kind))) await this.#projectMain(sources.main);
     for (const source of sources.withoutPlace()) {
       const place = sources.freePlace() ?? (await this.#newPlace());
       await this.#project(source, place.mid, AUTOMATIC);
       place.source = source;
     }
+  }
+
+  /** The source that the main picture is to show next; `undefined`: the one that it shows. */
+  #successor(): string | null | undefined {
+    const { sources } = this;
+    if (sources.main === undefined) return sources.firstLive();
+    if (this.#ended === undefined) return undefined;
+    // Whoever was watched is shown again.
+    if (sources.isLive(this.#ended)) return this.#ended;
+    return sources.isLive(sources.main) ? undefined : sources.firstLive();
+  }
+
+  async #succeed(source: string | null): Promise<void> {
+    const { sources } = this;
+    const place = sources.placeOf(source);
+    // The unnamed source is there without asking at first, and one that returns is too.
+    const isThere = source === sources.main || (sources.main === undefined && source === null);
+    if (isThere) sources.main = source;
+    else await this.#projectMain(source);
+    if (source === this.#ended) this.#ended = undefined;
+    if (!place) return;
+    place.source = undefined;
+    await this.#view.unproject([place.mid]);
+  }
+
+  /** Shows a source in the main picture and sound; what it does not have, they do not show either. */
+  async #projectMain(source: string | null): Promise<void> {
+    const { sources } = this;
+    const mapping = sources.mainMapping(source);
+    this.#silenced = (['video', 'audio'] as const).filter(
+      (kind) => !mapping.some(({ media }) => media === kind),
+    );
+    await this.#view.project(source, mapping);
+    const silent = this.#silenced.map((kind) => this.#mainMid(kind));
+    if (silent.length > 0) await this.#view.unproject(silent);
+    this.#choices.delete(this.#mainMid());
+    sources.main = source;
   }
 
   async #newPlace() {
@@ -186,9 +228,10 @@ export class Stage {
     this.#choices.set(mid, choice);
   }
 
-  #mainMid(): string {
+  #mainMid(kind: 'video' | 'audio' = 'video'): string {
     const transceivers = this.#view.webRTCPeer?.getTransceivers() ?? [];
-    return transceivers.find(({ receiver }) => receiver.track.kind === 'video')?.mid ?? '0';
+    const main = transceivers.find(({ receiver }) => receiver.track.kind === kind);
+    return main?.mid ?? (kind === 'video' ? '0' : '1');
   }
 }
 

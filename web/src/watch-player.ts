@@ -2,8 +2,9 @@ import { css, html, LitElement, nothing, type PropertyValues } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 import { live } from 'lit/directives/live.js';
 import { Director, View } from 'rostra';
-import { ClockReader, delayOf } from './clock.js';
+import { ClockReader, DelayMeter } from './clock.js';
 import { isOff, shownInWords } from './layer-words.js';
+import { MainMedia } from './main-media.js';
 import { Meter, type Reading, rateInWords } from './meter.js';
 import { NO_SETTINGS, type Settings } from './settings.js';
 import { AUTOMATIC, type Choice, Stage } from './stage.js';
@@ -11,11 +12,15 @@ import { shared } from './styles.js';
 import { isVoice, VOICES } from './voices.js';
 import type { ChooseEvent, ShowEvent } from './watch-strip.js';
 import type { WatchVoices } from './watch-voices.js';
-import { counted, inWords, sourceInWords } from './words.js';
+import { counted, inWords, sourceInWords, waitingInWords } from './words.js';
+import './audio-level.js';
 import './layer-menu.js';
 import './line-panel.js';
+import './watch-problems.js';
 import './watch-strip.js';
 import './watch-voices.js';
+
+const CONNECTING = 'Connecting…';
 
 type Look = 'good' | 'warn' | 'bad';
 
@@ -80,14 +85,17 @@ export class WatchPlayer extends LitElement {
   @state() private picture: MediaStream | null = null;
   @state() private voices: readonly MediaStreamTrack[] = [];
   @state() private volume = 1;
-  @state() private status: { text: string; look: Look } = { text: 'Connecting…', look: 'warn' };
+  @state() private status: { text: string; look: Look } = { text: CONNECTING, look: 'warn' };
   @state() private trouble = '';
   @state() private isMuted = false;
   @state() private canRetry = false;
+  /** The next attempt is made by itself, some seconds later. */
+  @state() private isWaiting = false;
   @state() private reading: Reading | undefined;
   @state() private delayMs: number | undefined;
   readonly #clock = new ClockReader();
-  #delays: number[] = [];
+  readonly #delay = new DelayMeter();
+  #media = new MainMedia();
   #view: View | undefined;
   #stage: Stage | undefined;
   #poll: ReturnType<typeof setInterval> | undefined;
@@ -109,7 +117,12 @@ export class WatchPlayer extends LitElement {
 
   // `live`, because Lit sets an object anew at every rendering, and a <video> starts anew with each `srcObject`.
   override render() {
-    const { reading, delayMs } = this;
+    const { delayMs } = this;
+    const { text, look } = this.#state();
+    const kinds = this.#stage?.sources.mainKinds();
+    // Of a source that is away there is nothing to measure.
+    const reading = kinds ? this.reading : undefined;
+    const isAudioOnly = kinds?.has('audio') && !kinds.has('video');
     const shown = this.#stage?.sources.main;
     return html`
       <article class="card" aria-label="Stream ${this.stream}">
@@ -131,6 +144,7 @@ export class WatchPlayer extends LitElement {
             }}
           ></video>
           ${shown === undefined ? nothing : html`<span class="name ${this.#stage?.talks(shown) ? 'talks' : ''}">${sourceInWords(shown)}</span>`}
+          ${isAudioOnly && !this.#trouble() ? html`<audio-level .level=${reading?.level}></audio-level>` : nothing}
           ${
             this.isMuted && !this.#trouble()
               ? html`<button class="sound main" @click=${this.#unmute}>Turn the sound on</button>`
@@ -139,8 +153,8 @@ export class WatchPlayer extends LitElement {
           ${this.#message()}
         </div>
         <div class="facts">
-          <span class="state ${this.status.look}" role="status">${this.status.text}</span>
-          ${delayMs === undefined ? nothing : html`<span class="delay">Delay ${Math.round(delayMs)} ms</span>`}
+          <span class="state ${look}" role="status">${text}</span>
+          ${delayMs === undefined || !kinds ? nothing : html`<span class="delay">Delay ${Math.round(delayMs)} ms</span>`}
           ${
             reading
               ? html`
@@ -151,7 +165,7 @@ export class WatchPlayer extends LitElement {
                       <span>${reading.codec.toUpperCase()}</span>`
                     : nothing
                 }
-                <span class="dropped">${counted(reading.dropped, 'frame')} dropped</span>
+                ${isAudioOnly ? nothing : html`<span class="dropped">${counted(reading.dropped, 'frame')} dropped</span>`}
                 <span>${counted(reading.lost, 'packet')} lost</span>`
               : nothing
           }
@@ -159,12 +173,14 @@ export class WatchPlayer extends LitElement {
         ${this.#layers()} ${this.#strip()} ${this.#voices()}
         ${
           this.settings.apiSecret
-            ? html`<line-panel
+            ? html`<watch-problems .settings=${this.settings} .stream=${this.stream}></watch-problems>
+            <line-panel
               .secret=${this.settings.apiSecret}
               .subscriber=${this.#view?.subscriberId}
               .shown=${shownInWords(this.#stage?.media)}
               .nameOf=${this.#nameOf}
-              ?dark=${!reading?.fps}
+              .absent=${this.#trouble()}
+              ?dark=${!reading?.fps && !isAudioOnly}
             ></line-panel>`
             : nothing
         }
@@ -172,8 +188,17 @@ export class WatchPlayer extends LitElement {
     `;
   }
 
+  /** The state of the connection; without a source it is nothing to be glad of. */
+  #state(): { text: string; look: Look } {
+    const isWaiting = this.status.look === 'good' && !this.#stage?.sources.mainKinds();
+    return isWaiting ? { text: 'Waiting for a source', look: 'warn' } : this.status;
+  }
+
   #trouble(): string {
-    const text = this.trouble || (this.#stage?.sources.inWords() ?? '');
+    const isConnecting = this.status.text === CONNECTING;
+    // Before the connection is made nobody knows what is live.
+    const text =
+      this.trouble || (isConnecting ? CONNECTING : (this.#stage?.sources.inWords() ?? ''));
     if (text) return text;
     return isOff(this.#stage?.media)
       ? 'This picture is off: the line is too slow for it. It comes back by itself.'
@@ -187,6 +212,7 @@ export class WatchPlayer extends LitElement {
       <div class="message" role="status">
         <p>${text}</p>
         ${this.canRetry ? html`<button @click=${this.#connect}>Try again</button>` : nothing}
+        ${this.isWaiting ? html`<button @click=${() => this.#view?.reconnect()}>Try now</button>` : nothing}
       </div>
     `;
   }
@@ -233,8 +259,9 @@ export class WatchPlayer extends LitElement {
 
   readonly #connect = (): void => {
     this.canRetry = false;
+    this.isWaiting = false;
     this.trouble = '';
-    this.status = { text: 'Connecting…', look: 'warn' };
+    this.status = { text: CONNECTING, look: 'warn' };
     this.#view?.stop();
     this.voices = [];
     const view = new View(() =>
@@ -245,23 +272,37 @@ export class WatchPlayer extends LitElement {
       }),
     );
     this.#view = view;
-    const stage = new Stage(view, () => this.requestUpdate());
+    const media = new MainMedia();
+    const stage = new Stage(view, () => {
+      if (this.#stage !== stage) return;
+      media.update(stage.sources.mainKinds());
+      this.picture = media.stream;
+      this.requestUpdate();
+    });
     this.#stage = stage;
+    this.#media = media;
     view.on('track', (event) => {
       // Added tracks come without streams; the strip has its own.
       const [stream] = event.streams;
       if (isVoice(view, event)) this.voices = stream ? [...this.voices, event.track] : this.voices;
-      else if (stream) this.picture = stream;
+      else if (stream) {
+        media.received(event.track);
+        media.update(stage.sources.mainKinds());
+        this.picture = media.stream;
+      }
     });
     view.on('connectionStateChange', (state) => {
       if (state === 'connected') {
         this.status = { text: 'Connected', look: 'good' };
         this.trouble = '';
+        this.isWaiting = false;
       } else if (state === 'disconnected') this.status = { text: 'Interrupted', look: 'warn' };
     });
     view.on('reconnect', ({ error }) => {
       this.status = { text: 'Trying again…', look: 'warn' };
-      this.trouble = `${inWords(error)} Waiting for it…`;
+      // Tried now by the person: why it did not work before is still what there is to say.
+      if (error.name !== 'StateError') this.trouble = waitingInWords(error);
+      this.isWaiting = true;
       stage.lost();
       this.voices = [];
     });
@@ -274,14 +315,15 @@ export class WatchPlayer extends LitElement {
 
   #gaveUp(error: unknown): void {
     this.status = { text: 'Not connected', look: 'bad' };
-    this.trouble = inWords(error);
+    this.trouble = inWords(error, { kind: 'subscribe', token: this.settings.subscribeToken });
     this.canRetry = true;
+    this.isWaiting = false;
   }
 
   #show(source: string | null): void {
     this.#stage?.swap(source);
     // The delay of another picture.
-    this.#delays = [];
+    this.#delay.forget();
     this.delayMs = undefined;
   }
 
@@ -309,13 +351,13 @@ export class WatchPlayer extends LitElement {
 
   #measure(): void {
     const clock = this.#view?.isActive() ? this.#clock.read(this.video) : undefined;
-    if (clock === undefined) this.#delays = [];
-    else this.#delays = [...this.#delays.slice(-4), delayOf(clock, Date.now())];
-    this.delayMs = this.#delays.toSorted((a, b) => a - b)[Math.floor(this.#delays.length / 2)];
+    const { totalVideoFrames } = this.video.getVideoPlaybackQuality();
+    this.delayMs = this.#delay.read(totalVideoFrames, clock, Date.now());
     this.#isOddTurn = !this.#isOddTurn;
     if (this.#isOddTurn) return;
     void this.#view?.webRTCPeer?.getStats().then((report) => {
-      this.reading = this.#meter.read(report as ReadonlyMap<string, Record<string, unknown>>);
+      const figures = report as ReadonlyMap<string, Record<string, unknown>>;
+      this.reading = this.#meter.read(figures, this.#media.ids);
     });
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CELLS, DAY_MS, decodeClock, delayOf, encodeClock } from '../src/clock.js';
+import { CELLS, DAY_MS, DelayMeter, decodeClock, delayOf, encodeClock } from '../src/clock.js';
 
 const bright = (cells: boolean[]): number[] => cells.map((isWhite) => (isWhite ? 235 : 16));
 
@@ -35,5 +35,18 @@ describe('the clock of the test picture', () => {
     expect(delayOf(DAY_MS - 40, 20_000 * DAY_MS + 60)).toBe(100);
     expect(delayOf(1_000, 20_000 * DAY_MS + 990)).toBe(-10);
     expect(delayOf(20, 20_000 * DAY_MS - 30)).toBe(-50);
+  });
+});
+
+describe('the delay of a picture', () => {
+  it('is the median of the last readings, and does not count on when the picture stands still', () => {
+    const meter = new DelayMeter();
+    for (let frame = 1; frame <= 5; frame++) meter.read(frame, frame * 500 - 80, frame * 500);
+    expect(meter.read(6, 2_000, 3_000)).toBe(80);
+    // Its clock is older each time, and no frame is new.
+    expect(meter.read(6, 2_000, 4_000)).toBe(80);
+    expect(meter.read(6, 2_000, 5_000)).toBeUndefined();
+    expect(meter.read(6, 2_000, 13_000)).toBeUndefined();
+    expect(meter.read(7, 13_400, 13_500)).toBe(100);
   });
 });

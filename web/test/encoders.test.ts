@@ -44,6 +44,19 @@ describe('quoting', () => {
 });
 
 describe('the ways in', () => {
+  it.each([
+    ['http://0.0.0.0:8080', '127.0.0.1'],
+    ['http://0.0.0.0', '127.0.0.1'],
+    ['https://[::]:8080', '[::1]'],
+  ])('name no address that only a listener has: %s', (origin, host) => {
+    for (const one of waysOf({ ...where, origin, rtmpIsLocal: true }, what)) {
+      const text = [...one.fields('T').map(({ value }) => value), one.command?.text('T')].join(' ');
+      expect(text).not.toMatch(/0\.0\.0\.0|\[::\]/);
+      expect(text).toContain(host);
+      expect(one.advice).not.toContain('0.0.0.0');
+    }
+  });
+
   it('name the address by which the page was reached', () => {
     expect(way('whip').fields('T')).toEqual([
       { name: 'Server', value: 'http://studio.example:8080/api/whip/demo' },

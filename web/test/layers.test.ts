@@ -170,6 +170,71 @@ describe('the stage', () => {
     expect(stage.choice).toBe(AUTOMATIC);
   });
 
+  const ends = (sourceId: string | null) => FakeSocket.last.event('inactive', { sourceId });
+
+  it('shows another source when the main one ends, and the main one when it is back', async () => {
+    const stage = await staged();
+    ends(null);
+    await settle();
+    expect(stage.sources.main).toBe('cam2');
+    expect(projected()).toEqual([
+      { sourceId: 'cam2', mapping: [{ media: 'video' }, { media: 'audio' }] },
+    ]);
+    // It is not shown twice.
+    expect(FakeSocket.last.commands('unproject').at(-1)?.data).toEqual({ mediaIds: ['2'] });
+    expect(stage.strip).toEqual([]);
+    active(null);
+    await settle();
+    expect(stage.sources.main).toBeNull();
+    expect(stage.strip.map(({ source }) => source)).toEqual(['cam2']);
+  });
+
+  it('stays with what the person chose after the main source ended', async () => {
+    const stage = await staged();
+    active('cam3');
+    ends(null);
+    await settle();
+    stage.swap('cam3');
+    await settle();
+    active(null);
+    await settle();
+    expect(stage.sources.main).toBe('cam3');
+  });
+
+  it('waits for a main source while there is no other, and shows the next one that comes', async () => {
+    const stage = await staged();
+    ends('cam2');
+    ends(null);
+    await settle();
+    expect(stage.sources.main).toBeNull();
+    active('cam3');
+    await settle();
+    expect(stage.sources.main).toBe('cam3');
+  });
+
+  it('shows no picture of another source beside audio alone, and its own when it gets one', async () => {
+    const stage = await staged();
+    const radio = (more: object[]) =>
+      FakeSocket.last.event('active', {
+        sourceId: 'radio',
+        tracks: [{ trackId: 'a', media: 'audio' }, ...more],
+      });
+    radio([]);
+    stage.swap('radio');
+    await settle();
+    expect(projected()[0]).toEqual({ sourceId: 'radio', mapping: [{ media: 'audio' }] });
+    expect(FakeSocket.last.commands('unproject')[0]?.data).toEqual({ mediaIds: ['0'] });
+    // The former main source has a place in the strip.
+    expect(stage.strip.map(({ source }) => source)).toContain(null);
+    expect(stage.strip.every(({ stream }) => stream)).toBe(true);
+    radio([{ trackId: 'v', media: 'video' }]);
+    await settle();
+    expect(projected().at(-1)).toEqual({
+      sourceId: 'radio',
+      mapping: [{ media: 'video' }, { media: 'audio' }],
+    });
+  });
+
   it('forgets choices with the pictures that they were for', async () => {
     const stage = await staged();
     stage.choose(null, { layer: best, promote: true });

@@ -3,7 +3,7 @@ import { tabIn, watchedIn, withWatched } from '../src/location.js';
 import { Meter, rateInWords } from '../src/meter.js';
 import { Sources } from '../src/sources.js';
 import { hueOf } from '../src/test-picture.js';
-import { counted, inWords } from '../src/words.js';
+import { counted, inWords, waitingInWords } from '../src/words.js';
 
 describe('the address of the page', () => {
   it('names the streams to watch, each once', () => {
@@ -46,6 +46,14 @@ describe('errors in words', () => {
       { name: 'FetchError', status: 401, message: 'Unauthorized' },
       'The server does not accept the token.',
     ],
+    [
+      { name: 'FetchError', status: 400, code: 'account_not_found', message: 'no such account' },
+      'The server does not know this account: check its name.',
+    ],
+    [
+      new Error('This token publishes the main source only'),
+      'The token publishes the main source only: leave the name of the source empty.',
+    ],
     [new TypeError('Failed to fetch'), 'The server cannot be reached.'],
     [new Error('Connection lost'), 'The connection was lost.'],
     [
@@ -56,6 +64,28 @@ describe('errors in words', () => {
     [undefined, 'It did not work.'],
   ])('say %j as a person would', (error, words) => {
     expect(inWords(error)).toBe(words);
+  });
+});
+
+describe('a refused token', () => {
+  const refused = { name: 'FetchError', status: 401, message: 'Unauthorized' };
+
+  it('is another matter than one that was never entered', () => {
+    expect(inWords(refused, { kind: 'publish', token: '' })).toBe(
+      'No publish token is entered: enter one above.',
+    );
+    expect(inWords(refused, { kind: 'subscribe', token: 'x' })).toContain(
+      'does not accept the subscribe token',
+    );
+  });
+
+  it('and a stream that is offline say what to do', () => {
+    expect(waitingInWords({ status: 400, message: 'stream not being published' })).toMatch(
+      /^Nobody is publishing this stream yet\. Start a publisher/,
+    );
+    expect(waitingInWords(new TypeError('Failed to fetch'))).toBe(
+      'The server cannot be reached. The page tries again by itself.',
+    );
   });
 });
 
@@ -105,6 +135,7 @@ describe('the meter', () => {
       dropped: 2,
       lost: 1,
       codec: 'VP8',
+      level: undefined,
       sizes: ['640×360'],
       mode: '',
     });
@@ -140,6 +171,38 @@ describe('the meter', () => {
     meter.read(report(1_000, 10_000));
     expect(meter.read(report(2_000, 500))).toBeUndefined();
     expect(meter.read(report(3_000, 1_500))?.kbps).toBe(8);
+  });
+
+  it('measures the tracks of one picture, whatever else is received', () => {
+    const meter = new Meter('inbound-rtp');
+    const both = (timestamp: number, main: number, other: number) => {
+      const one = (trackIdentifier: string, bytesReceived: number, frameWidth: number) => ({
+        type: 'inbound-rtp',
+        kind: 'video',
+        trackIdentifier,
+        timestamp,
+        bytesReceived,
+        frameWidth,
+        frameHeight: (frameWidth * 9) / 16,
+        framesPerSecond: 30,
+      });
+      const sound = { ...one('sound', 0, 0), kind: 'audio', audioLevel: 0.5 };
+      return new Map(
+        [one('main', main, 320), one('other', other, 1280), sound].map((each) => [
+          each.trackIdentifier,
+          each,
+        ]),
+      );
+    };
+    meter.read(both(1_000, 0, 0), ['main', 'sound']);
+    expect(meter.read(both(2_000, 12_500, 500_000), ['main', 'sound'])).toMatchObject({
+      kbps: 100,
+      width: 320,
+      sizes: ['320×180'],
+      level: 0.5,
+    });
+    // Other tracks have other counters.
+    expect(meter.read(both(3_000, 25_000, 600_000), ['main', 'other'])).toBeUndefined();
   });
 
   it('says rates in the unit that fits', () => {

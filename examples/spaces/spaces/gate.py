@@ -80,6 +80,12 @@ async def received(websocket: WebSocket) -> str:
     return text if text is not None else message["bytes"].decode(errors="replace")
 
 
+async def end_socket(websocket: WebSocket, code: int) -> None:
+    """Close a page's socket. One that the page closed at the same moment is closed: the server says so by an error."""
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        await websocket.close(code)
+
+
 @dataclass(frozen=True, slots=True)
 class _Ticket:
     token: str
@@ -174,7 +180,7 @@ class Gate:
                 await rostra.close()
         # Without a close frame the page's client sees a broken connection, and makes a new one; that is meant.
         if code is not None:
-            await browser.close(code)
+            await end_socket(browser, code)
 
 
 async def _relay(browser: WebSocket, rostra: ClientConnection, key: _Key, ended: asyncio.Event) -> int | None:
@@ -203,7 +209,7 @@ async def _down(rostra: ClientConnection, browser: WebSocket) -> int | None:
             await browser.send_text(await rostra.recv(decode=True))
     except ConnectionClosedOK:
         return 1001
-    except (ConnectionClosed, WebSocketDisconnect):
+    except (ConnectionClosed, WebSocketDisconnect, RuntimeError):  # a page that is just closing takes no more text
         return None
 
 
@@ -219,5 +225,5 @@ async def _up(browser: WebSocket, rostra: ClientConnection, key: _Key) -> None:
                     await browser.send_text(refusal.answer)
                     continue
             await rostra.send(text)
-    except (ConnectionClosed, WebSocketDisconnect):
+    except (ConnectionClosed, WebSocketDisconnect, RuntimeError):
         return

@@ -24,13 +24,17 @@ class User(msgspec.Struct, frozen=True):
 
 
 class Participant(msgspec.Struct, frozen=True, rename="camel"):
-    """A person in a room. ``away``: its connection is lost, and its place is kept for some seconds."""
+    """A person in a room. ``away``: its connection is lost, and its place is kept for some seconds.
+
+    ``invited``: the owner asked it to speak, and it has not answered yet.
+    """
 
     id: UserId
     username: str
     muted: bool
     raised_hand: bool
     away: bool
+    invited: bool = False
 
 
 class Room(msgspec.Struct, frozen=True, rename="camel"):
@@ -111,7 +115,8 @@ class RaiseHand(Command, frozen=True, tag="raise-hand"):
 class PromoteUser(Command, frozen=True, tag="promote-user"):
     """The owner makes somebody a speaker, or a listener again; ``False`` for a listener takes its hand down.
 
-    ``False`` for oneself is everybody's right.
+    Somebody whose hand is not up is invited, and accepts by ``True`` for itself. ``False`` for oneself is everybody's
+    right, and declines.
     """
 
     room_id: RoomId
@@ -251,6 +256,20 @@ class UserMuted(Event, frozen=True, tag="user-muted"):
     room_id: RoomId
     user_id: UserId
     muted: bool
+
+
+class UserInvited(Event, frozen=True, tag="user-invited"):
+    """To the room: the owner asks it to speak, or no longer."""
+
+    room_id: RoomId
+    user_id: UserId
+    invited: bool
+
+
+class Invited(Event, frozen=True, tag="invited"):
+    """To who is invited to speak. It is no speaker before it accepts."""
+
+    room_id: RoomId
 
 
 class Promoted(Event, frozen=True, tag="promoted"):

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from spaces.messages import (
     Demoted,
     Event,
+    Invited,
     Kicked,
     Muted,
     Participant,
@@ -21,6 +22,7 @@ from spaces.messages import (
     User,
     UserAway,
     UserId,
+    UserInvited,
     UserJoined,
     UserLeft,
     UserMuted,
@@ -82,6 +84,8 @@ class _Person:
 class _Place:
     is_muted: bool = False
     has_raised_hand: bool = False
+    is_invited: bool = False
+    """The owner asked it to speak, and it has not answered."""
 
 
 @dataclass(slots=True)
@@ -109,11 +113,11 @@ class Rooms:
         Raises:
             Refused: there is no such name, or somebody has it.
         """
-        name = _named(username, MAX_USERNAME, "Missing username")
+        name = _named(username, MAX_USERNAME, f"A name has 1 to {MAX_USERNAME} letters. Enter one.")
         if any(person.user.username.casefold() == name.casefold() for person in self._people.values()):
-            raise Refused("Username already registered")
+            raise Refused("Somebody here has this name already. Choose another one.")
         if len(self._people) >= MAX_USERS:
-            raise Refused("Too many people", 503)
+            raise Refused("Too many people are here. Try again later.", 503)
         user = User(user_id, name)
         self._people[user_id] = _Person(user, secret)
         return user
@@ -174,10 +178,10 @@ class Rooms:
             Refused: there is no such name, or there are enough rooms.
         """
         self._person(user_id)
-        its_name = _named(name, MAX_ROOM_NAME, "Missing room name")
+        its_name = _named(name, MAX_ROOM_NAME, f"The name of a room has 1 to {MAX_ROOM_NAME} letters. Enter one.")
         owned = sum(room.owner == user_id for room in self._rooms.values())
         if len(self._rooms) >= MAX_ROOMS or owned >= MAX_ROOMS_OF_OWNER:
-            raise Refused("Too many rooms")
+            raise Refused("There are too many rooms. Close one, or join one.")
         room = self._rooms[room_id] = _Room(room_id, its_name, user_id, audio_only)
         return [self._to_all(RoomCreated(self._view(room)))]
 
@@ -217,30 +221,39 @@ class Rooms:
         place = _place(room, user_id)
         if raised and user_id in room.speakers:
             raise Refused("participant is already speaking")
+        if raised and room.owner not in room.places:
+            raise Refused("The host has left the room: nobody can let you speak")
         return self._raise(room, user_id, place, raised=raised)
 
     def promote(self, caller: UserId, room_id: RoomId, user_id: UserId, *, promoted: bool) -> list[Effect]:
         """The owner makes a speaker of a listener, or a listener of a speaker. Everybody may stop being one.
 
+        A listener whose hand is up speaks at once. Another one is invited, and speaks when it promotes itself.
+
         Raises:
             Refused: no such room, not its owner, nobody of the room, speaking already, or enough speak.
         """
-        stops = user_id == caller and not promoted
-        room = self._room(room_id) if stops else self._owned(caller, room_id)
+        room = self._room(room_id)
+        is_own = user_id == caller and (not promoted or (caller in room.places and room.places[caller].is_invited))
+        if not is_own:
+            self._owned(caller, room_id)
         place = _place(room, user_id)
         if promoted:
             if user_id in room.speakers:
                 raise Refused("participant is already speaking")
+            if not is_own and not place.has_raised_hand:
+                return self._invite(room, user_id, place, invited=True)
             if len(room.speakers) >= MAX_SPEAKERS:
                 raise Refused("Too many speakers")
             room.speakers.append(user_id)
-            place.has_raised_hand = place.is_muted = False
+            place.has_raised_hand = place.is_muted = place.is_invited = False
             return [
                 Tell((user_id,), Promoted(room_id)),
                 self._to_all(UserPromoted(room_id, user_id, promoted=True)),
             ]
         if user_id not in room.speakers:
-            return self._raise(room, user_id, place, raised=False)
+            withdrawn = self._invite(room, user_id, place, invited=False) if place.is_invited else []
+            return [*withdrawn, *self._raise(room, user_id, place, raised=False)]
         room.speakers.remove(user_id)
         return [
             EndMedia(user_id, room_id, "publish"),
@@ -315,7 +328,7 @@ class Rooms:
     def _room(self, room_id: RoomId) -> _Room:
         room = self._rooms.get(room_id)
         if room is None:
-            raise Refused("Room does not exist", 403)
+            raise Refused("This room is closed. Choose another one, or open one.", 403)
         return room
 
     def _owned(self, caller: UserId, room_id: RoomId) -> _Room:
@@ -328,6 +341,11 @@ class Rooms:
         place.has_raised_hand = raised
         return [self._to_room(room, UserRaisedHand(room.id, user_id, raised))]
 
+    def _invite(self, room: _Room, user_id: UserId, place: _Place, *, invited: bool) -> list[Effect]:
+        place.is_invited = invited
+        told: list[Effect] = [Tell((user_id,), Invited(room.id))] if invited else []
+        return [*told, self._to_room(room, UserInvited(room.id, user_id, invited))]
+
     def _leave(self, room: _Room, user_id: UserId) -> list[Effect]:
         effects: list[Effect] = [EndMedia(user_id, room.id, "view")]
         if user_id in room.speakers:
@@ -335,8 +353,20 @@ class Rooms:
             effects.insert(0, EndMedia(user_id, room.id, "publish"))
         del room.places[user_id]
         effects.append(self._to_all(UserLeft(room.id, user_id)))
+        if user_id == room.owner:
+            effects += self._withdraw(room)
         if not room.places:
             effects += self._delete(room)
+        return effects
+
+    def _withdraw(self, room: _Room) -> list[Effect]:
+        """Without the owner nobody becomes a speaker: invitations and hands are taken back."""
+        effects: list[Effect] = []
+        for user_id, place in room.places.items():
+            if place.is_invited:
+                effects += self._invite(room, user_id, place, invited=False)
+            if place.has_raised_hand:
+                effects += self._raise(room, user_id, place, raised=False)
         return effects
 
     def _delete(self, room: _Room) -> list[Effect]:
@@ -361,6 +391,7 @@ class Rooms:
                 place.is_muted,
                 place.has_raised_hand,
                 self._people[user_id].away_since_s is not None,
+                place.is_invited,
             )
             for user_id, place in room.places.items()
         )

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from spaces import messages
 from spaces.director import Director
-from spaces.gate import Gate, received
+from spaces.gate import Gate, end_socket, received
 from spaces.messages import DirectorData, Joined, RoomId, User, UserId, Welcome
 from spaces.rooms import GRACE_S, Door, Effect, EndMedia, Refused, Rooms, Tell
 
@@ -75,7 +75,8 @@ class Server:
             pass
         finally:
             writing.cancel()
-            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect):
+            # A page that closed while something was sent to it: the server says so by a RuntimeError.
+            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
                 await writing
             self._gone(socket)
 
@@ -237,7 +238,7 @@ class _Socket:
         """Send what is posted, until it is closed."""
         while isinstance(item := await self._waiting.get(), str):
             await self._websocket.send_text(item)
-        await self._websocket.close(item)
+        await end_socket(self._websocket, item)
 
 
 class _Page(StaticFiles):

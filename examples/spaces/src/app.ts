@@ -28,13 +28,17 @@ export class App extends LitElement {
       }
       .notices {
         position: fixed;
-        inset: auto 0 calc(6.6rem + env(safe-area-inset-bottom)) 0;
+        /* In the lobby what is typed and tapped is below, in a room its name is above. */
+        inset: calc(4.6rem + env(safe-area-inset-top)) 0 auto 0;
         z-index: 4;
         display: grid;
         gap: 0.5rem;
         justify-items: center;
         padding: 0 0.8rem;
         pointer-events: none;
+      }
+      .notices.in-room {
+        inset: auto 0 calc(6.6rem + env(safe-area-inset-bottom)) 0;
       }
       .notice {
         pointer-events: auto;
@@ -91,7 +95,7 @@ export class App extends LitElement {
           : nothing
       }
       ${this.#place()}
-      <div class="notices" role="status" aria-live="polite">
+      <div class="notices ${session.room ? 'in-room' : ''}" role="status" aria-live="polite">
         ${repeat(
           session.notices,
           ({ id }) => id,

@@ -10,6 +10,7 @@ const DRAWINGS = {
   check: svg`<path d="m5 12.5 4.5 4.5L19 7.5" />`,
   close: svg`<path d="m6 6 12 12M18 6 6 18" />`,
   down: svg`<path d="M12 5v13m-5-5 5 5 5-5" />`,
+  link: svg`<path d="M10 14a4 4 0 0 0 5.700 0l3-3A4 4 0 0 0 13 5.300l-1 1M14 10a4 4 0 0 0-5.700 0l-3 3A4 4 0 0 0 11 18.700l1-1" />`,
   plus: svg`<path d="M12 5v14M5 12h14" />`,
   sound: svg`<path d="M4 10v4h3l5 4V6L7 10H4Zm11.5-1.5a5 5 0 0 1 0 7M18 6a8.5 8.5 0 0 1 0 12" />`,
   star: svg`<path fill="currentColor" d="m12 4.2 2.3 4.9 5.3.7-3.9 3.7 1 5.3L12 16.200l-4.700 2.600 1-5.300-3.900-3.700 5.300-.7Z" />`,

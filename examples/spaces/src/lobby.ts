@@ -89,6 +89,10 @@ export class Lobby extends LitElement {
       .hello p {
         font-size: 1.1rem;
       }
+      .hello .trouble {
+        font-size: 1rem;
+        color: var(--bad);
+      }
       form {
         display: grid;
         gap: 0.8rem;
@@ -250,7 +254,13 @@ export class Lobby extends LitElement {
     return html`
       <main class="hello">
         <h2>Come in and talk.</h2>
-        <p class="faint">Open a room or listen in on one. Raise your hand when you have something to say.</p>
+        <p class="faint">
+          ${
+            this.session.isExpected
+              ? 'Somebody sent you the link of a room. Say who you are, and you are in.'
+              : 'Open a room or listen in on one. Raise your hand when you have something to say.'
+          }
+        </p>
         <form @submit=${this.#enter}>
           <label>
             Your name
@@ -265,6 +275,7 @@ export class Lobby extends LitElement {
               .value=${this.session.usualName}
             />
           </label>
+          ${this.session.trouble ? html`<p class="trouble" role="alert">${this.session.trouble}</p>` : nothing}
           <button class="main" ?disabled=${this.busy || this.session.connection !== 'open'}>Come in</button>
         </form>
       </main>

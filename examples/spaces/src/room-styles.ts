@@ -35,6 +35,10 @@ h1 {
 header p {
   font-size: 0.92rem;
 }
+header .link {
+  margin-inline-start: auto;
+  flex: none;
+}
 header .count {
   display: inline-flex;
   gap: 0.35rem;
@@ -247,6 +251,9 @@ nav .round {
 nav .wide {
   flex: 0 1 17rem;
   font-size: 1.05rem;
+}
+nav .hostless {
+  flex: 0 1 20rem;
 }
 nav .hand-up {
   background: var(--hand-ground);

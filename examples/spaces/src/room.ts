@@ -24,7 +24,10 @@ export class RoomView extends LitElement {
   @property({ attribute: false }) revision: object = {};
   /** Whom the host deals with. */
   @state() private chosen: string | undefined;
-  @query('dialog') private dialog!: HTMLDialogElement;
+  /** The link of the room was just copied, or could not be. */
+  @state() private copied: boolean | undefined;
+  @query('dialog.person-sheet') private dialog!: HTMLDialogElement;
+  @query('dialog.leaving') private leaving!: HTMLDialogElement;
 
   protected override updated(): void {
     // Who leaves takes the sheet along.
@@ -44,6 +47,14 @@ export class RoomView extends LitElement {
           <h1>${room.name}</h1>
           <p class="faint" role="status">${this.#state(host)}</p>
         </div>
+        <button
+          class="round link"
+          aria-label=${this.#linkInWords()}
+          title=${this.#linkInWords()}
+          @click=${() => void this.#copyLink()}
+        >
+          ${icon(this.copied ? 'check' : 'link')}
+        </button>
         <span class="count" title=${counted(count, 'person', 'people')}>
           ${icon('people')}<span aria-hidden="true">${count}</span>
           <span class="unseen">${counted(count, 'person', 'people')} here</span>
@@ -61,7 +72,48 @@ export class RoomView extends LitElement {
         </div>
       </main>
       ${this.#bar()}
-      ${session.isHost ? this.#sheet(room) : nothing}
+      ${session.isHost ? html`${this.#sheet(room)}${this.#farewell(room)}` : nothing}
+    `;
+  }
+
+  #linkInWords(): string {
+    if (this.copied === undefined) return 'Copy the link of this room';
+    return this.copied
+      ? 'The link is copied'
+      : 'The browser does not let the page copy: copy its address';
+  }
+
+  async #copyLink(): Promise<void> {
+    this.copied = await Promise.resolve(navigator.clipboard?.writeText(location.href)).then(
+      () => navigator.clipboard !== undefined,
+      () => false,
+    );
+    if (!this.copied) this.session.say('The browser does not let the page copy: copy its address');
+  }
+
+  /** Whoever hosts is asked: nobody else can let people speak. */
+  #leave(): void {
+    if (this.session.isHost) this.leaving.showModal();
+    else void this.session.leave();
+  }
+
+  #farewell(room: Room) {
+    const others = room.participants.length - 1;
+    return html`
+      <dialog class="leaving" aria-labelledby="leaving" @click=${this.#clickedBeside}>
+        <div class="sheet">
+          <h2 id="leaving">Leave “${room.name}”?</h2>
+          <p>
+            ${
+              others > 0
+                ? `${counted(others, 'person stays', 'people stay')}, and nobody there can let others speak. You can come back as long as somebody is in the room.`
+                : 'You are the last one: the room closes.'
+            }
+          </p>
+          <button class="bad" @click=${() => this.session.leave()}>${icon('leave')} Leave</button>
+          <button @click=${() => this.leaving.close()}>Stay</button>
+        </div>
+      </dialog>
     `;
   }
 
@@ -133,7 +185,7 @@ export class RoomView extends LitElement {
             <div class="ask" role="alert">
               The host invites you to speak.
               <div>
-                <button class="main" @click=${() => session.speak()}>${icon('mic')} Start talking</button>
+                <button class="main" @click=${() => session.accept()}>${icon('mic')} Start talking</button>
                 <button @click=${() => this.#stepDown()}>Not now</button>
               </div>
             </div>`
@@ -187,6 +239,7 @@ export class RoomView extends LitElement {
       one.away ? 'reconnecting' : '',
       isSpeaker && one.muted ? 'muted' : '',
       one.raisedHand ? 'hand up' : '',
+      one.invited ? 'invited' : '',
       level === undefined ? '' : 'talking',
     ].filter(Boolean);
     const body = html`
@@ -260,7 +313,7 @@ export class RoomView extends LitElement {
     const { session } = this;
     return html`
       <nav aria-label="What you can do">
-        <button class="round bad" aria-label="Leave the room" title="Leave the room" @click=${() => session.leave()}>
+        <button class="round bad" aria-label="Leave the room" title="Leave the room" @click=${() => this.#leave()}>
           ${icon('leave')}
         </button>
         ${session.isSpeaker ? this.#speakerActs() : this.#listenerActs()}
@@ -271,6 +324,12 @@ export class RoomView extends LitElement {
   #listenerActs() {
     const { session } = this;
     const raised = session.self?.raisedHand ?? false;
+    // Whoever is invited has the same question before its eyes.
+    if (session.isInvited) return nothing;
+    const { room } = session;
+    if (room && !participant(room, room.ownerId)) {
+      return html`<p class="faint hostless">Without its host nobody can be let speak here.</p>`;
+    }
     return html`
       <button
         class="wide ${raised ? 'hand-up' : 'main'}"
@@ -285,8 +344,6 @@ export class RoomView extends LitElement {
   #speakerActs() {
     const { session } = this;
     const { call, self, isHost } = session;
-    // Who is invited has the same question before its eyes.
-    if (session.isInvited) return nothing;
     if (call?.speaking === 'off') {
       return html`
         <button class="wide main" @click=${() => session.speak()}>${icon('mic')} Start talking</button>
@@ -333,6 +390,7 @@ export class RoomView extends LitElement {
     };
     return html`
       <dialog
+        class="person-sheet"
         aria-labelledby="chosen"
         @close=${() => {
           this.chosen = undefined;
@@ -347,7 +405,7 @@ export class RoomView extends LitElement {
                   <spaces-face .person=${one.id} .name=${one.username}></spaces-face>
                   <div>
                     <h2 id="chosen">${one.username}</h2>
-                    <p class="faint">${isSpeaker ? 'speaks' : one.raisedHand ? 'wants to speak' : 'listens'}</p>
+                    <p class="faint">${isSpeaker ? 'speaks' : one.raisedHand ? 'wants to speak' : one.invited ? 'is invited to speak' : 'listens'}</p>
                   </div>
                 </div>
                 ${
@@ -360,9 +418,17 @@ export class RoomView extends LitElement {
                         ${icon('down')} Make a listener
                       </button>`
                     : html`
-                      <button class="main" @click=${act((id) => session.promote(id, true))}>
-                        ${icon('mic')} ${one.raisedHand ? 'Let speak' : 'Invite to speak'}
-                      </button>
+                      ${
+                        one.invited
+                          ? html`
+                            <button @click=${act((id) => session.promote(id, false))}>
+                              ${icon('close')} Take the invitation back
+                            </button>`
+                          : html`
+                            <button class="main" @click=${act((id) => session.promote(id, true))}>
+                              ${icon('mic')} ${one.raisedHand ? 'Let speak' : 'Invite to speak'}
+                            </button>`
+                      }
                       ${
                         one.raisedHand
                           ? html`
@@ -395,9 +461,10 @@ export class RoomView extends LitElement {
 
   /** A click on the dialog that is outside its box is one on its backdrop. */
   readonly #clickedBeside = (event: MouseEvent): void => {
-    if (event.target !== this.dialog) return;
-    const { top, left, right, bottom } = this.dialog.getBoundingClientRect();
+    const dialog = event.currentTarget as HTMLDialogElement;
+    if (event.target !== dialog) return;
+    const { top, left, right, bottom } = dialog.getBoundingClientRect();
     const { clientX, clientY } = event;
-    if (clientX < left || clientX > right || clientY < top || clientY > bottom) this.dialog.close();
+    if (clientX < left || clientX > right || clientY < top || clientY > bottom) dialog.close();
   };
 }

@@ -12,7 +12,13 @@ export function applied(rooms: Rooms, event: ServerEvent): Rooms {
     case 'user-joined':
       return changed(rooms, event.roomId, (room) => {
         if (room.participants.some(({ id }) => id === event.user.id)) return room;
-        const one: Participant = { ...event.user, muted: false, raisedHand: false, away: false };
+        const one: Participant = {
+          ...event.user,
+          muted: false,
+          raisedHand: false,
+          away: false,
+          invited: false,
+        };
         return { ...room, participants: [...room.participants, one] };
       });
     case 'user-left':
@@ -25,7 +31,7 @@ export function applied(rooms: Rooms, event: ServerEvent): Rooms {
       return changed(rooms, event.roomId, (room) => {
         const others = room.speakers.filter((id) => id !== event.userId);
         const speakers = event.promoted ? [...others, event.userId] : others;
-        const begins = event.promoted ? { raisedHand: false, muted: false } : {};
+        const begins = event.promoted ? { raisedHand: false, muted: false, invited: false } : {};
         return withParticipant({ ...room, speakers }, event.userId, begins);
       });
     case 'user-raised-hand':
@@ -36,10 +42,15 @@ export function applied(rooms: Rooms, event: ServerEvent): Rooms {
       return changed(rooms, event.roomId, (room) =>
         withParticipant(room, event.userId, { muted: event.muted }),
       );
+    case 'user-invited':
+      return changed(rooms, event.roomId, (room) =>
+        withParticipant(room, event.userId, { invited: event.invited }),
+      );
     case 'user-away':
       return changed(rooms, event.roomId, (room) =>
         withParticipant(room, event.userId, { away: event.away }),
       );
+    case 'invited':
     case 'promoted':
     case 'demoted':
     case 'kicked':

@@ -1,5 +1,6 @@
 import { Call } from './call.js';
 import { capture, release } from './capture.js';
+import { linkOf, roomIn } from './link.js';
 import { applied, participant, speaks, withRoom } from './rooms.js';
 import type { Joined, Participant, Room, ServerEvent, User, Welcome } from './types.js';
 import { Disconnected, type Identity, Wire, type WireState } from './wire.js';
@@ -25,8 +26,8 @@ export class Session extends EventTarget {
   rooms: readonly Room[] = [];
   call: Call | undefined;
   notices: readonly Notice[] = [];
-  /** The host made us a speaker without our asking: the microphone stays off until we agree. */
-  isInvited = false;
+  /** Why the last attempt to come in failed, for beside the name. */
+  trouble = '';
   /** Somebody is known, or it is clear that nobody is. */
   isReady = false;
   #roomId: string | undefined;
@@ -38,7 +39,8 @@ export class Session extends EventTarget {
   constructor() {
     super();
     const { identity, roomId } = kept();
-    this.#roomId = roomId;
+    // The link of a room goes before where this tab was.
+    this.#roomId = roomIn(location.search) ?? roomId;
     const url = new URL('socket', document.baseURI).href.replace(/^http/, 'ws');
     this.#wire = new Wire(url, identity, {
       welcomed: (welcome) => this.#welcomed(welcome),
@@ -63,6 +65,11 @@ export class Session extends EventTarget {
     return this.room && this.me ? participant(this.room, this.me.id) : undefined;
   }
 
+  /** The host asks us to speak; the microphone stays off until we agree. */
+  get isInvited(): boolean {
+    return this.self?.invited ?? false;
+  }
+
   get isHost(): boolean {
     return this.room !== undefined && this.room.ownerId === this.me?.id;
   }
@@ -81,11 +88,20 @@ export class Session extends EventTarget {
     return localStorage.getItem(NAME) ?? '';
   }
 
+  /** Somebody followed the link of a room, and has to say its name first. */
+  get isExpected(): boolean {
+    return !this.me && this.#roomId !== undefined;
+  }
+
   async enter(username: string): Promise<void> {
-    await this.#tried(async () => {
+    this.trouble = '';
+    try {
       await this.#wire.authenticate(username);
       localStorage.setItem(NAME, this.me?.username ?? username);
-    });
+    } catch (error) {
+      this.trouble = inWords(error);
+    }
+    this.#changed();
   }
 
   async signOut(): Promise<void> {
@@ -130,8 +146,6 @@ export class Session extends EventTarget {
   async speak(): Promise<void> {
     const { call, room } = this;
     if (!call || !room || !this.isSpeaker || call.speaking !== 'off') return;
-    this.isInvited = false;
-    this.#changed();
     await this.#tried(async () => {
       const captured = await capture(this.isHost && !room.audioOnly);
       const isStill = this.call === call && this.isSpeaker && call.speaking === 'off';
@@ -151,8 +165,12 @@ export class Session extends EventTarget {
 
   /** Of others: the host's right. Of ourselves: stepping down. */
   async promote(userId: string, promoted: boolean): Promise<void> {
-    if (userId === this.me?.id) this.isInvited = false;
     await this.#inRoom('promote-user', { userId, promoted });
+  }
+
+  /** Says yes to the host; the microphone goes on when the server has made us a speaker. */
+  async accept(): Promise<void> {
+    if (this.me) await this.promote(this.me.id, true);
   }
 
   muteSpeaker(userId: string): Promise<void> {
@@ -210,9 +228,7 @@ export class Session extends EventTarget {
     try {
       await action();
     } catch (error) {
-      this.say(
-        error instanceof Disconnected ? 'No connection right now' : (error as Error).message,
-      );
+      this.say(inWords(error));
     }
     this.#changed();
   }
@@ -231,7 +247,10 @@ export class Session extends EventTarget {
   /** Into the room where this page was before it was loaded anew, or before it was away for too long. */
   async #again(id: string): Promise<void> {
     if (this.rooms.some((room) => room.id === id)) await this.join(id);
-    else this.#close();
+    else {
+      this.#close();
+      this.say('This room is closed. Choose another one, or open one.');
+    }
     this.#changed();
   }
 
@@ -248,11 +267,10 @@ export class Session extends EventTarget {
   }
 
   #heard(event: ServerEvent): void {
-    const askedToSpeak = this.self?.raisedHand ?? false;
     const name = this.room?.name ?? 'The room';
     this.rooms = applied(this.rooms, event);
     if ('roomId' in event && event.roomId === this.#roomId && this.call) {
-      if (event.event === 'promoted') this.#promoted(askedToSpeak);
+      if (event.event === 'promoted') this.#promoted();
       else if (event.event === 'demoted') this.say('You are listening again');
       else if (event.event === 'muted') {
         this.call.mute(true);
@@ -265,7 +283,7 @@ export class Session extends EventTarget {
     this.#settle();
   }
 
-  #promoted(askedToSpeak: boolean): void {
+  #promoted(): void {
     // The rooms say so with the next event; what follows asks them.
     const { room, me } = this;
     if (!room || !me) return;
@@ -275,10 +293,8 @@ export class Session extends EventTarget {
       userId: me.id,
       promoted: true,
     });
-    if (askedToSpeak) {
-      this.say('You are on: everybody hears you');
-      void this.speak();
-    } else this.isInvited = true;
+    this.say('You are on: everybody hears you');
+    void this.speak();
   }
 
   /** Brings the media in line with the room. The server does the same on its side, whatever this page does. */
@@ -288,7 +304,6 @@ export class Session extends EventTarget {
       this.say('You are not in the room any more');
     }
     if (this.call && !this.isSpeaker) {
-      this.isInvited = false;
       if (this.call.speaking !== 'off') this.call.quiet();
     }
     this.#changed();
@@ -317,7 +332,6 @@ export class Session extends EventTarget {
   #close(): void {
     this.call?.end();
     this.call = undefined;
-    this.isInvited = false;
     this.#roomId = undefined;
     this.#talking = new Map();
     this.#keep();
@@ -326,6 +340,10 @@ export class Session extends EventTarget {
   #keep(): void {
     const roomId = this.#roomId;
     const { identity } = this.#wire;
+    // The address is the room's while we are in it, to be sent to others.
+    if (roomIn(location.search) !== roomId && (this.me || !roomId)) {
+      history.replaceState(null, '', linkOf(roomId, location));
+    }
     sessionStorage.setItem(KEPT, JSON.stringify({ identity, roomId } satisfies Kept));
   }
 
@@ -333,6 +351,11 @@ export class Session extends EventTarget {
     this.dispatchEvent(new Event('change'));
   }
 }
+
+const inWords = (error: unknown): string =>
+  error instanceof Disconnected
+    ? 'There is no connection right now. Try again in a moment.'
+    : (error as Error).message;
 
 function kept(): Kept {
   try {

@@ -10,6 +10,8 @@ export interface Participant extends User {
   readonly raisedHand: boolean;
   /** Its connection is lost, and its place is kept for some seconds. */
   readonly away: boolean;
+  /** The host asked it to speak, and it has not answered. */
+  readonly invited: boolean;
 }
 
 export interface Room {
@@ -69,4 +71,13 @@ export type ServerEvent =
       readonly userId: string;
       readonly muted: boolean;
     }
-  | { readonly event: 'promoted' | 'demoted' | 'kicked' | 'muted'; readonly roomId: string };
+  | {
+      readonly event: 'user-invited';
+      readonly roomId: string;
+      readonly userId: string;
+      readonly invited: boolean;
+    }
+  | {
+      readonly event: 'invited' | 'promoted' | 'demoted' | 'kicked' | 'muted';
+      readonly roomId: string;
+    };

@@ -8,6 +8,7 @@ const person = (id: string, change: Partial<Participant> = {}): Participant => (
   muted: false,
   raisedHand: false,
   away: false,
+  invited: false,
   ...change,
 });
 

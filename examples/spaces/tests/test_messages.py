@@ -51,7 +51,9 @@ def test_a_room_is_written_as_the_page_knows_it() -> None:
         "name": "Talk",
         "ownerId": "u",
         "audioOnly": True,
-        "participants": [{"id": "u", "username": "Ada", "muted": False, "raisedHand": True, "away": False}],
+        "participants": [
+            {"id": "u", "username": "Ada", "muted": False, "raisedHand": True, "away": False, "invited": False}
+        ],
         "speakers": ["u"],
     }
 

@@ -5,6 +5,7 @@ import pytest
 from spaces.messages import (
     Demoted,
     Event,
+    Invited,
     Kicked,
     Muted,
     Participant,
@@ -16,16 +17,29 @@ from spaces.messages import (
     User,
     UserAway,
     UserId,
+    UserInvited,
     UserJoined,
     UserLeft,
     UserMuted,
     UserPromoted,
     UserRaisedHand,
 )
-from spaces.rooms import GRACE_S, MAX_ROOMS_OF_OWNER, MAX_SPEAKERS, Effect, EndMedia, Refused, Rooms, Tell
+from spaces.rooms import (
+    GRACE_S,
+    MAX_ROOM_NAME,
+    MAX_ROOMS_OF_OWNER,
+    MAX_SPEAKERS,
+    MAX_USERNAME,
+    Effect,
+    EndMedia,
+    Refused,
+    Rooms,
+    Tell,
+)
 
 ADA, BEN, CLEO = UserId("ada"), UserId("ben"), UserId("cleo")
 ROOM = RoomId("room")
+TAKEN = "Somebody here has this name already. Choose another one."
 EVERYBODY = (ADA, BEN, CLEO)
 
 
@@ -44,6 +58,12 @@ def talk() -> Rooms:
     rooms.join(ADA, ROOM)
     rooms.join(BEN, ROOM)
     return rooms
+
+
+def speaks(rooms: Rooms, user: UserId) -> None:
+    """Makes a speaker of somebody who asked for it."""
+    rooms.raise_hand(user, ROOM, raised=True)
+    rooms.promote(ADA, ROOM, user, promoted=True)
 
 
 def in_room(event: Event) -> Tell:
@@ -74,9 +94,12 @@ def refusal(call: object, *args: object, **options: object) -> str:
 def test_a_name_is_needed_and_belongs_to_one_person() -> None:
     rooms = people()
     for nothing in ("", "   ", "x" * 33, "a\x00b"):
-        assert refusal(rooms.authenticate, nothing, user_id=UserId("x"), secret="s") == "Missing username"
+        assert (
+            refusal(rooms.authenticate, nothing, user_id=UserId("x"), secret="s")
+            == f"A name has 1 to {MAX_USERNAME} letters. Enter one."
+        )
     for taken in ("Ada", "  aDA "):
-        assert refusal(rooms.authenticate, taken, user_id=UserId("x"), secret="s") == "Username already registered"
+        assert refusal(rooms.authenticate, taken, user_id=UserId("x"), secret="s") == TAKEN
     assert rooms.authenticate(" Dora  Maar ", user_id=UserId("d"), secret="s") == User(UserId("d"), "Dora Maar")
 
 
@@ -86,14 +109,20 @@ def test_a_room_is_told_to_everybody_and_empty_at_first() -> None:
     room = Room(ROOM, "Talk", ADA, True, (), ())
     assert effects == [to_all(RoomCreated(room))]
     assert rooms.view() == (room,)
-    assert refusal(rooms.create, ADA, " ", room_id=RoomId("x"), audio_only=False) == "Missing room name"
+    assert (
+        refusal(rooms.create, ADA, " ", room_id=RoomId("x"), audio_only=False)
+        == f"The name of a room has 1 to {MAX_ROOM_NAME} letters. Enter one."
+    )
 
 
 def test_one_person_owns_a_few_rooms_and_no_more() -> None:
     rooms = people()
     for number in range(MAX_ROOMS_OF_OWNER):
         rooms.create(ADA, "Talk", room_id=RoomId(str(number)), audio_only=False)
-    assert refusal(rooms.create, ADA, "Talk", room_id=ROOM, audio_only=False) == "Too many rooms"
+    assert (
+        refusal(rooms.create, ADA, "Talk", room_id=ROOM, audio_only=False)
+        == "There are too many rooms. Close one, or join one."
+    )
     rooms.create(BEN, "Talk", room_id=ROOM, audio_only=False)
 
 
@@ -123,7 +152,7 @@ def test_a_listener_may_not_publish_and_a_stranger_may_nothing() -> None:
     assert refusal(rooms.check_publisher, BEN, ROOM) == "participant is not a speaker"
     assert refusal(rooms.check_publisher, CLEO, ROOM) == "participant does not exist in room"
     assert refusal(rooms.check_viewer, CLEO, ROOM) == "participant does not exist in room"
-    assert refusal(rooms.check_viewer, BEN, RoomId("other")) == "Room does not exist"
+    assert refusal(rooms.check_viewer, BEN, RoomId("other")) == "This room is closed. Choose another one, or open one."
 
 
 def test_a_hand_goes_up_and_down_before_the_room() -> None:
@@ -149,9 +178,53 @@ def test_promotion_takes_the_hand_down_and_opens_the_door() -> None:
     assert refusal(rooms.promote, ADA, ROOM, BEN, promoted=True) == "participant is already speaking"
 
 
-def test_demotion_ends_the_feed_and_closes_the_door() -> None:
+def test_somebody_who_is_invited_is_no_speaker_before_it_accepts() -> None:
+    rooms = talk()
+    assert rooms.promote(ADA, ROOM, BEN, promoted=True) == [
+        Tell((BEN,), Invited(ROOM)),
+        in_room(UserInvited(ROOM, BEN, invited=True)),
+    ]
+    assert here(rooms).speakers == (ADA,)
+    assert place(rooms, BEN).invited
+    assert refusal(rooms.check_publisher, BEN, ROOM) == "participant is not a speaker"
+    assert rooms.promote(BEN, ROOM, BEN, promoted=True) == [
+        Tell((BEN,), Promoted(ROOM)),
+        to_all(UserPromoted(ROOM, BEN, promoted=True)),
+    ]
+    assert here(rooms).speakers == (ADA, BEN)
+    assert not place(rooms, BEN).invited
+
+
+@pytest.mark.parametrize("who", [ADA, BEN])
+def test_an_invitation_is_declined_or_withdrawn(who: UserId) -> None:
     rooms = talk()
     rooms.promote(ADA, ROOM, BEN, promoted=True)
+    assert in_room(UserInvited(ROOM, BEN, invited=False)) in rooms.promote(who, ROOM, BEN, promoted=False)
+    assert refusal(rooms.promote, BEN, ROOM, BEN, promoted=True) == "You are not the owner of the room"
+
+
+def test_without_the_host_nobody_can_ask_to_speak() -> None:
+    rooms = talk()
+    rooms.leave(ADA, ROOM)
+    assert refusal(rooms.raise_hand, BEN, ROOM, raised=True).startswith("The host has left the room")
+    assert not place(rooms, BEN).raised_hand
+
+
+def test_a_host_that_leaves_takes_invitations_and_hands_along() -> None:
+    rooms = talk()
+    rooms.join(CLEO, ROOM)
+    rooms.promote(ADA, ROOM, BEN, promoted=True)
+    rooms.raise_hand(CLEO, ROOM, raised=True)
+    told = rooms.leave(ADA, ROOM)
+    assert Tell((BEN, CLEO), UserInvited(ROOM, BEN, invited=False)) in told
+    assert Tell((BEN, CLEO), UserRaisedHand(ROOM, CLEO, raised=False)) in told
+    assert not place(rooms, BEN).invited
+    assert not place(rooms, CLEO).raised_hand
+
+
+def test_demotion_ends_the_feed_and_closes_the_door() -> None:
+    rooms = talk()
+    speaks(rooms, BEN)
     assert rooms.promote(ADA, ROOM, BEN, promoted=False) == [
         EndMedia(BEN, ROOM, "publish"),
         Tell((BEN,), Demoted(ROOM)),
@@ -170,7 +243,7 @@ def test_demoting_a_listener_rejects_its_hand() -> None:
 
 def test_a_speaker_may_step_down_by_itself() -> None:
     rooms = talk()
-    rooms.promote(ADA, ROOM, BEN, promoted=True)
+    speaks(rooms, BEN)
     assert EndMedia(BEN, ROOM, "publish") in rooms.promote(BEN, ROOM, BEN, promoted=False)
     assert refusal(rooms.promote, BEN, ROOM, BEN, promoted=True) == "You are not the owner of the room"
 
@@ -182,13 +255,14 @@ def test_a_room_has_a_limit_of_speakers() -> None:
         rooms.authenticate(f"Guest {number}", user_id=user, secret="s")
         rooms.join(user, ROOM)
         if number < MAX_SPEAKERS - 1:
-            rooms.promote(ADA, ROOM, user, promoted=True)
+            speaks(rooms, user)
+    rooms.raise_hand(BEN, ROOM, raised=True)
     assert refusal(rooms.promote, ADA, ROOM, BEN, promoted=True) == "Too many speakers"
 
 
 def test_somebody_who_is_sent_out_is_told_first_and_hears_nothing_more() -> None:
     rooms = talk()
-    rooms.promote(ADA, ROOM, BEN, promoted=True)
+    speaks(rooms, BEN)
     assert rooms.kick(ADA, ROOM, BEN) == [
         Tell((BEN,), Kicked(ROOM)),
         EndMedia(BEN, ROOM, "publish"),
@@ -202,7 +276,7 @@ def test_the_owner_mutes_a_speaker_who_may_unmute_itself() -> None:
     rooms = talk()
     assert refusal(rooms.mute_speaker, ADA, ROOM, BEN) == "participant is not a speaker"
     assert refusal(rooms.mute, BEN, ROOM, muted=True) == "participant is not a speaker"
-    rooms.promote(ADA, ROOM, BEN, promoted=True)
+    speaks(rooms, BEN)
     assert rooms.mute_speaker(ADA, ROOM, BEN) == [
         Tell((BEN,), Muted(ROOM)),
         in_room(UserMuted(ROOM, BEN, muted=True)),
@@ -214,10 +288,10 @@ def test_the_owner_mutes_a_speaker_who_may_unmute_itself() -> None:
 
 def test_a_new_speaker_is_not_muted() -> None:
     rooms = talk()
-    rooms.promote(ADA, ROOM, BEN, promoted=True)
+    speaks(rooms, BEN)
     rooms.mute(BEN, ROOM, muted=True)
     rooms.promote(ADA, ROOM, BEN, promoted=False)
-    rooms.promote(ADA, ROOM, BEN, promoted=True)
+    speaks(rooms, BEN)
     assert not place(rooms, BEN).muted
 
 
@@ -262,7 +336,7 @@ def test_there_is_nothing_to_do_in_a_room_that_does_not_exist(act: str) -> None:
         "view": lambda: rooms.check_viewer(ADA, gone),
         "publish": lambda: rooms.check_publisher(ADA, gone),
     }
-    assert refusal(acts[act]) == "Room does not exist"
+    assert refusal(acts[act]) == "This room is closed. Choose another one, or open one."
 
 
 def test_nobody_does_nothing() -> None:
@@ -296,7 +370,7 @@ def test_an_owner_who_comes_back_is_the_owner() -> None:
     rooms.leave(ADA, ROOM)
     rooms.join(ADA, ROOM)
     assert here(rooms).speakers == (ADA,)
-    rooms.promote(ADA, ROOM, BEN, promoted=True)
+    speaks(rooms, BEN)
 
 
 def test_who_signs_out_is_gone_at_once_and_the_name_is_free() -> None:
@@ -314,12 +388,12 @@ def test_a_room_that_nobody_ever_entered_goes_with_its_owner() -> None:
 
 def test_a_lost_connection_keeps_everything_for_some_seconds() -> None:
     rooms = talk()
-    rooms.promote(ADA, ROOM, BEN, promoted=True)
+    speaks(rooms, BEN)
     before = rooms.view()
     assert rooms.lost(BEN, 100.0) == [in_room(UserAway(ROOM, BEN, away=True))]
     assert place(rooms, BEN).away
     assert rooms.expire(100.0 + GRACE_S - 0.1) == []
-    assert refusal(rooms.authenticate, "Ben", user_id=UserId("x"), secret="s") == "Username already registered"
+    assert refusal(rooms.authenticate, "Ben", user_id=UserId("x"), secret="s") == TAKEN
     assert rooms.resume(BEN, "secret of ben") == (User(BEN, "Ben"), [in_room(UserAway(ROOM, BEN, away=False))])
     assert rooms.view() == before
     assert rooms.expire(1e9) == []

@@ -42,7 +42,7 @@ async def test_who_comes_in_learns_of_rooms_and_people(site: Site) -> None:
 async def test_nothing_is_done_for_nobody(site: Site) -> None:
     page = await site.open()
     assert await page.refused("create-room", name="Talk") == ("Not authenticated", 401)
-    assert await page.refused("authenticate", username=" ") == ("Missing username", 400)
+    assert await page.refused("authenticate", username=" ") == ("A name has 1 to 32 letters. Enter one.", 400)
     await page.enter("Ada")
     assert await page.refused("authenticate", username="Other") == ("Already authenticated", 400)
     assert await page.refused("resume", userId=page.id, secret=page.secret) == ("Already authenticated", 400)
@@ -97,6 +97,7 @@ async def test_a_director_that_refuses_is_told_with_its_status(site: Site) -> No
 
 async def test_a_token_is_not_given_to_who_was_demoted_meanwhile(site: Site) -> None:
     room, (ada, ben) = await talk(site, "Ada", "Ben")
+    await ben.ask("raise-hand", roomId=room, raised=True)
     await ada.ask("promote-user", roomId=room, userId=ben.id, promoted=True)
     site.rostra.before_answer.clear()
     site.rostra.was_asked.clear()
@@ -155,6 +156,7 @@ async def test_a_token_opens_one_connection_through_its_own_door_for_a_while(sit
 
 async def test_demotion_ends_the_feed_at_the_media_server(site: Site) -> None:
     room, (ada, ben) = await talk(site, "Ada", "Ben")
+    await ben.ask("raise-hand", roomId=room, raised=True)
     await ada.ask("promote-user", roomId=room, userId=ben.id, promoted=True)
     await ben.event("promoted")
     through = await site.through(await ben.ask("publisher-token", roomId=room))
@@ -169,6 +171,19 @@ async def test_demotion_ends_the_feed_at_the_media_server(site: Site) -> None:
     assert await ben.event("demoted") == {"roomId": room}
     with pytest.raises(InvalidStatus):
         await site.through(unused)
+
+
+async def test_a_host_that_leaves_with_its_media_open_is_no_error(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(10):
+        host = await site.enter(f"Host {number}")
+        room = await host.ask("create-room", name="Talk", audioOnly=True)
+        joined = await host.ask("join-room", roomId=room)
+        media = [await site.through(joined[f"{door}Token"]) for door in ("viewer", "publisher")]
+        # As the page does it: media and room at once, so that both sides close the same sockets.
+        await host.connection.send(json.dumps({"id": 99, "do": "leave-room", "roomId": room}))
+        await asyncio.gather(*(one.close() for one in media))
+        await host.connection.close()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_who_is_sent_out_neither_sends_nor_receives(site: Site) -> None:
@@ -248,6 +263,7 @@ async def test_a_second_tab_takes_the_place_of_the_first(site: Site) -> None:
     second = await site.open()
     await second.ask("resume", userId=ada.id, secret=ada.secret)
     assert await ada.closed() == 4000
+    await ben.ask("raise-hand", roomId=room, raised=True)
     for promoted in (True, False):
         await second.ask("promote-user", roomId=room, userId=ben.id, promoted=promoted)
         assert (await second.event("user-promoted"))["promoted"] is promoted

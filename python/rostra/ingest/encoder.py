@@ -51,6 +51,8 @@ KEY_FRAMES_S: Final = 1.0
 """Between two words about their distance."""
 PROBLEM_S: Final = 60.0
 """The same problem is told again after this."""
+MAX_UNREADABLE: Final = 100
+"""Messages in a row that cannot be read. Fewer are skipped: one odd message does not cost the stream."""
 MAX_GOP: Final = 300
 """Pictures since the last key frame that are kept for a decoder that may be needed."""
 MAX_GOP_BYTES: Final = 16 << 20
@@ -124,6 +126,8 @@ class Encoder:
         self._last_key_ms: int | None = None
         self._key_told_s = 0.0
         self._told: Final[dict[str, float]] = {}
+        self._unreadable = 0
+        """In a row."""
         self._fi_ms: int | None = None
         self._end_text: str | None = None
 
@@ -138,7 +142,7 @@ class Encoder:
             return closed.code
         except rtmp.RtmpError as error:
             self.problem("protocol", str(error))
-            await self._flush_quietly()
+            await self._say_bye(Closed("protocol", f"What comes is not RTMP: {error}", REJECTED))
             return "protocol"
         except LinkClosed:
             await self._say_bye(
@@ -272,6 +276,9 @@ class Encoder:
                     await self._video(event)
                 case rtmp.Audio():
                     await self._audio(event)
+                case rtmp.Unreadable():
+                    self._skip(f"a message that cannot be read: {event.why}")
+                    return
                 case rtmp.Connect() | rtmp.Publish() | rtmp.Unpublish():
                     pass
                 case _:
@@ -279,17 +286,26 @@ class Encoder:
         except flv.Unsupported as error:
             raise Closed("unsupported_codec", error.text, REJECTED) from error
         except flv.FlvError as error:
-            raise Closed("broken_media", f"What comes is broken: {error}", REJECTED) from error
+            self._skip(str(error))
+            return
         except (BrokenSound, BrokenPicture) as error:
             raise Closed("broken_media", str(error), REJECTED) from error
+        self._unreadable = 0
         await self._open_when_known()
+
+    def _skip(self, why: str) -> None:
+        """Go on without one message. Many in a row are no accident."""
+        self._unreadable += 1
+        self.problem("unreadable", f"Something that the encoder sends cannot be read and is skipped: {why}")
+        if self._unreadable > MAX_UNREADABLE:
+            raise Closed("broken_media", f"What comes is broken: {why}", REJECTED)
 
     def _data(self, event: rtmp.Data) -> None:
         match event.name:
             case "onMetaData":
                 fields = next((one for one in event.values if isinstance(one, dict)), {})
                 expected = {track for track, name in _METADATA.items() if name in fields}
-                self._expected = expected or None
+                self._expected = expected or self._expected
             case "onFi":
                 self._fi_ms = fi_epoch_ms(event.values)
                 if self._fi_ms is not None and self._picture is not None:

@@ -96,11 +96,14 @@ def parse_video(tag: bytes) -> VideoHeader | VideoFrame | None:
         return None
     if codec != 7:
         raise Unsupported(f"Video is {_OLD_VIDEO.get(codec, f'codec {codec}')}: set the encoder to H264")
+    if len(tag) < 2 or tag[1] == 2:  # `27`, and the end of a sequence, `17 02`, which some write without its time
+        return None
     if len(tag) < 5:
         raise FlvError("a video tag is cut short")
     match tag[1]:
         case 0:
-            return VideoHeader(VideoCodec.H264, tag[5:])
+            # FFmpeg writes an empty header where it does not know the configuration yet; the real one follows.
+            return VideoHeader(VideoCodec.H264, tag[5:]) if any(tag[5:]) else None
         case 1:
             return VideoFrame(VideoCodec.H264, frame_type == 1, _signed24(tag, 2), tag[5:])
         case _:
@@ -170,14 +173,17 @@ def parse_audio(tag: bytes) -> AudioHeader | AudioFrame | None:
         return AudioFrame(tag[5:]) if kind == 1 and len(tag) > 5 else None
     if sound != 10:
         raise Unsupported(f"Sound is {_OLD_AUDIO.get(sound, f'format {sound}')}: set the encoder to AAC")
-    if len(tag) < 2:
-        raise FlvError("an audio tag is cut short")
+    if len(tag) < 2:  # `af`
+        return None
     if tag[1] == 0:
         return _audio_header(tag[2:])
     return AudioFrame(tag[2:]) if len(tag) > 2 else None
 
 
-def _audio_header(config: bytes) -> AudioHeader:
+def _audio_header(config: bytes) -> AudioHeader | None:
+    """FFmpeg writes an empty header first where ADTS is copied; the real one follows."""
+    if not config:
+        return None
     if not 2 <= len(config) <= MAX_CONFIG:
         raise FlvError("a configuration of sound has no length that may be")
     return AudioHeader(config)

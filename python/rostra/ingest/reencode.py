@@ -1,5 +1,6 @@
 """H264 with pictures out of order in, the same pictures in order out. Blocks: call it in a thread."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,11 @@ MAX_BROKEN: Final = 50
 MAX_PIXELS: Final = 4096 * 2304
 KEY_INTERVAL_MS: Final = 2000
 _MAX_BIT_RATE: Final = 8_000_000
+_USUAL_RATE: Final = 30
+_MIN_RATE: Final = 5
+_MAX_RATE: Final = 120
+_RATE_CHANGE: Final = 1.3
+"""A frame rate that differs by this factor gets a new encoder, at the next key frame."""
 
 
 class BrokenPicture(Exception):  # noqa: N818 — it ends a connection
@@ -38,6 +44,10 @@ class Reencoder:
         self._broken = 0
         self._last_ms = after_ms
         self._last_key_ms = after_ms - KEY_INTERVAL_MS
+        self._times_ms: Final[deque[int]] = deque(maxlen=60)
+        """When the latest pictures are to be shown, in the order of decoding: for the frame rate."""
+        self._rate = _USUAL_RATE
+        """Frames per second that the encoder was told."""
         self.key_frame_wanted = False
         """Somebody waits for a key frame."""
 
@@ -47,6 +57,7 @@ class Reencoder:
         Raises:
             BrokenPicture: nothing has decoded for too long, or the picture is too large.
         """
+        self._times_ms.append(time_ms)
         packet = av.Packet(b"".join(b"\0\0\0\1" + nal for nal in nals))
         packet.pts = time_ms
         packet.time_base = Fraction(1, 1000)
@@ -69,14 +80,16 @@ class Reencoder:
         if frame.width * frame.height > MAX_PIXELS:
             raise BrokenPicture(f"A picture of {frame.width} by {frame.height} is too large to be encoded again")
         size = (max(2, frame.width & ~1), max(2, frame.height & ~1))  # colours are shared by four
-        encoder = self._encoder
-        if encoder is None or (encoder.width, encoder.height) != size:
-            encoder = self._encoder = _encoder(*size)
+        is_due = time_ms - self._last_key_ms >= KEY_INTERVAL_MS
+        encoder, rate = self._encoder, self._frame_rate()
+        is_other_rate = is_due and not 1 / _RATE_CHANGE <= rate / self._rate <= _RATE_CHANGE
+        if encoder is None or (encoder.width, encoder.height) != size or is_other_rate:
+            encoder = self._encoder = _encoder(*size, rate)
+            self._rate = rate
         if frame.format.name != "yuv420p" or (frame.width, frame.height) != size:
             frame = frame.reformat(*size, format="yuv420p")
         frame.pts = time_ms
         frame.time_base = Fraction(1, 1000)
-        is_due = time_ms - self._last_key_ms >= KEY_INTERVAL_MS
         wants_key = is_due or (self.key_frame_wanted and time_ms - self._last_key_ms >= KEY_INTERVAL_MS // 4)
         frame.pict_type = PictureType.I if wants_key else PictureType.NONE
         if wants_key:
@@ -87,6 +100,14 @@ class Reencoder:
         except av.FFmpegError as error:
             raise BrokenPicture(f"The picture cannot be encoded: {error}") from error
         return [Coded(split_annex_b(bytes(packet)), packet.pts or time_ms) for packet in packets]
+
+    def _frame_rate(self) -> int:
+        """Frames per second of the latest pictures."""
+        if len(self._times_ms) < 2:
+            return _USUAL_RATE
+        span_ms = max(self._times_ms) - min(self._times_ms)
+        rate = round((len(self._times_ms) - 1) * 1000 / span_ms) if span_ms > 0 else _USUAL_RATE
+        return min(_MAX_RATE, max(_MIN_RATE, rate))
 
 
 def split_annex_b(data: bytes) -> list[bytes]:
@@ -104,12 +125,16 @@ def _decoder() -> VideoCodecContext:
     return decoder
 
 
-def _encoder(width: int, height: int) -> VideoCodecContext:
+def _encoder(width: int, height: int, rate: int) -> VideoCodecContext:
+    """``rate``: frames per second. Without it, x264 takes the time base for it and gives a picture 1/1000 of a second
+    of the bitrate.
+    """
     encoder = av.CodecContext.create("libx264", "w")
     assert isinstance(encoder, VideoCodecContext)  # noqa: S101 — what the name says
     encoder.width, encoder.height = width, height
     encoder.pix_fmt = "yuv420p"
     encoder.time_base = Fraction(1, 1000)
+    encoder.framerate = Fraction(rate)
     encoder.thread_count = 2
     rate = min(_MAX_BIT_RATE, max(1_000_000, 4 * width * height))
     encoder.options = {

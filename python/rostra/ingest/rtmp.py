@@ -54,11 +54,18 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message that cannot be read was skipped. ``why``: for people."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unpublish:
     """It ended its stream."""
 
 
-Event = Connect | Publish | Audio | Video | Data | Unpublish
+Event = Connect | Publish | Audio | Video | Data | Unreadable | Unpublish
 
 _EVENTS: Final[dict[str, type[Any]]] = {
     "connect": Connect,
@@ -66,6 +73,7 @@ _EVENTS: Final[dict[str, type[Any]]] = {
     "audio": Audio,
     "video": Video,
     "data": Data,
+    "unreadable": Unreadable,
     "unpublish": Unpublish,
 }
 

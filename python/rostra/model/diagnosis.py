@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 from rostra.model.ids import StreamKey
 from rostra.model.media import Kind, Mid, TrackId, TransportId, TransportReport, Waiting
-from rostra.model.stream import Stream
+from rostra.model.stream import FeedTrack, Source, Stream, Viewer
 
 
 class Step(StrEnum):
@@ -39,12 +39,16 @@ class Stall:
     for_us: int
 
 
+NOT_PROJECTED: Final = ("nothing_bound", "No media line of this viewer shows a source: project one.")
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Whose report it is.
 
-    ``has_video``: a picture was negotiated. ``pictures``: m-lines of a viewer that are for one. ``encodings``: the ids
-    of those of every track that it publishes or may show.
+    ``has_video``: a picture is to come; not so for a viewer whose sources have only audio. ``pictures``: m-lines of a
+    viewer that are for one. ``encodings``: the ids of those of every track that it publishes or may show. ``unbound``:
+    why m-lines of a viewer have no track, as code and sentence.
     """
 
     transport: TransportId
@@ -53,6 +57,7 @@ class Subject:
     has_video: bool
     pictures: frozenset[Mid]
     encodings: Mapping[TrackId, tuple[str, ...]]
+    unbound: tuple[str, str] = NOT_PROJECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,19 @@ class Diagnosis:
 
 
 WAITING: Final = {
-    Waiting.TRANSPORT: "The viewer's connection is not up yet.",
-    Waiting.PACKETS: "The source has sent nothing yet: its publisher is not connected, muted or gone.",
-    Waiting.KEY_FRAME: "The publisher was asked for a key frame, which a picture begins with, and has sent none yet.",
-    Waiting.BANDWIDTH: "The viewer's line does not carry even the lowest layer, so that only sound is sent.",
+    Waiting.TRANSPORT: "The viewer's connection is not up yet. If this lasts, a firewall may block the media port.",
+    Waiting.PACKETS: (
+        "The source has sent nothing yet: its publisher is not connected, muted or gone. Look at the publisher, or"
+        " show another source."
+    ),
+    Waiting.KEY_FRAME: (
+        "The publisher was asked for a key frame, which a picture begins with, and has sent none yet. If this lasts,"
+        " set the encoder's key frame interval to 2 seconds."
+    ),
+    Waiting.BANDWIDTH: (
+        "The viewer's bandwidth is too low even for the lowest layer, so that only audio is sent. The picture comes"
+        " back by itself; a publisher that sends several sizes reaches such viewers."
+    ),
 }
 """Why a slot that has a track shows nothing, for people."""
 
@@ -81,12 +95,49 @@ def subject(stream: Stream, transport: TransportId) -> Subject | None:
         return Subject(transport, stream.key, True, has_video, frozenset(), own)
     if (viewer := stream.viewers.get(transport)) is not None:
         pictures = frozenset(mid for mid, slot in viewer.slots.items() if slot.spec.kind is Kind.VIDEO)
-        return Subject(transport, stream.key, False, bool(pictures), pictures, encodings)
+        has_video = bool(pictures) and not _wants_audio_alone(stream, viewer)
+        return Subject(transport, stream.key, False, has_video, pictures, encodings, _unbound(stream, viewer))
     return None
 
 
+def _wants_audio_alone(stream: Stream, viewer: Viewer) -> bool:
+    """Whether every source that the viewer wants a picture of is live and has none."""
+    sources = [
+        stream.sources.get(slot.wanted.source)
+        for slot in viewer.slots.values()
+        if slot.spec.kind is Kind.VIDEO and slot.wanted is not None
+    ]
+    return bool(sources) and all(source is not None and source.live and not _videos(source) for source in sources)
+
+
+def _videos(source: Source) -> list[FeedTrack]:
+    leader = source.leader
+    return [track for track in leader.tracks if track.kind is Kind.VIDEO] if leader is not None else []
+
+
+def _unbound(stream: Stream, viewer: Viewer) -> tuple[str, str]:
+    """Why m-lines for video have no track. With several causes: that of the first m-line."""
+    if not stream.live_sources():
+        return "offline", "Nobody publishes this stream now: start its publisher. The picture comes by itself."
+    for slot in viewer.slots.values():
+        if slot.spec.kind is not Kind.VIDEO or slot.wanted is None or slot.bound is not None:
+            continue
+        source = stream.sources.get(slot.wanted.source)
+        name = f"The source “{slot.wanted.source}”" if slot.wanted.source is not None else "The main source"
+        if source is None or not source.live:
+            return "source_offline", f"{name} is not live: start its publisher, or show another source."
+        videos = _videos(source)
+        if videos and not any(track.started for track in videos):
+            return "no_video", f"{name} announced a picture and sends none: switch its camera or screen on."
+        codecs = sorted({codec for track in videos for codec in track.codecs} - slot.codecs)
+        if codecs:
+            named = " or ".join(codec.upper() for codec in codecs)
+            return "codec_not_offered", f"{name} sends {named}, which the viewer did not offer: publish another codec."
+    return NOT_PROJECTED
+
+
 def diagnose(report: TransportReport, whose: Subject, address: str) -> Diagnosis:
-    """The timeline of a transport. Sound has no key frames, and a publisher has no slots.
+    """The timeline of a transport. Audio has no key frames, a publisher has no slots, and slots of audio are not told.
 
     ``address`` is that of our media port, for the sentence about it.
     """
@@ -98,7 +149,7 @@ def diagnose(report: TransportReport, whose: Subject, address: str) -> Diagnosis
     ]
     if whose.has_video:
         steps.append(Reached(Step.FIRST_KEY_FRAME, report.first_key_frame_us))
-    if not whose.publishes:
+    if whose.has_video and not whose.publishes:
         steps.append(Reached(Step.FIRST_BOUND_SLOT, report.first_bound_us))
     missing = next((one.step for one in steps if one.at_us is None), None)
     if missing is None:
@@ -139,15 +190,14 @@ def _reason(step: Step, report: TransportReport, whose: Subject, address: str) -
 
 def _of_viewer(step: Step, report: TransportReport, whose: Subject) -> tuple[str, str]:
     """What its slots wait for, the picture that is nearest to being shown first."""
+    if not whose.has_video:
+        return Waiting.PACKETS.value, WAITING[Waiting.PACKETS]
     if not report.slots:
-        return (
-            "nothing_bound",
-            "No media line has a source: is its source live, and in a codec that the viewer offered?",
-        )
+        return whose.unbound
     waiting = [slot.waiting for slot in report.slots if slot.waiting is not None]
     for cause in (Waiting.TRANSPORT, Waiting.KEY_FRAME, Waiting.PACKETS, Waiting.BANDWIDTH):
         if cause in waiting:
             return cause.value, WAITING[cause]
     if step is Step.FIRST_KEY_FRAME and whose.pictures.isdisjoint(slot.mid for slot in report.slots):
-        return "no_picture_bound", "Only sound is bound: no media line for video has a source."
+        return whose.unbound
     return "about_to_start", "Everything is ready, and the first packet is on its way."

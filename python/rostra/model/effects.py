@@ -68,6 +68,16 @@ class Unwatched:
 
 
 @dataclass(frozen=True, slots=True)
+class Leading:
+    """To a publisher that sends: whether viewers get its tracks, or those of another feed of the source."""
+
+    name: ClassVar[str] = "leading"
+    stream: StreamKey
+    source: SourceId | None
+    leading: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LayersOf:
     """What one m-line of a viewer can show, and what it does.
 
@@ -113,7 +123,7 @@ class Speaking:
     speakers: tuple[tuple[SourceId | None, int], ...]
 
 
-SignalEvent = Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Layers | Vad | Speaking
+SignalEvent = Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Leading | Layers | Vad | Speaking
 
 
 @dataclass(frozen=True, slots=True)

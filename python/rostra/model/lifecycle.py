@@ -81,6 +81,12 @@ def leave(stream: Stream, transport: TransportId) -> Decision:
     return Decision(stream)
 
 
+def evict(stream: Stream, transport: TransportId) -> Decision:
+    """A viewer leaves for somebody else. Idempotent."""
+    viewer = stream.viewers.get(transport)
+    return viewing.evict(stream, viewer) if viewer is not None else Decision(stream)
+
+
 def detach(stream: Stream, transport: TransportId) -> Decision:
     """Its owner's socket was lost without a good-bye. Idempotent."""
     if (feed := stream.feed(transport)) is not None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from rostra.model.effects import Effect, Send, SignalEvent, Speaking, Watched
+from rostra.model.effects import Effect, Send, SignalEvent, Speaking, ViewerCount, Watched
 from rostra.model.ids import SourceId, track_name
 from rostra.model.layers import encoding_ids
 from rostra.model.media import (
@@ -76,11 +76,12 @@ def publish(stream: Stream, cmd: Publish, keys: Iterator[int]) -> Decision:
 
 
 def announce(stream: Stream, transport: TransportId) -> Decision:
-    """Tell a new publisher, once it has its answer, whether somebody watches already."""
+    """Tell a new publisher, once it has its answer, whether somebody watches already, and how many."""
     feed = stream.feed(transport)
-    if feed is None or not stream.audience or Watched.name not in feed.events:
+    if feed is None or not stream.audience:
         return Decision(stream)
-    return Decision(stream, (Send((transport,), Watched(stream.key)),))
+    events = (Watched(stream.key), ViewerCount(stream.key, stream.audience))
+    return Decision(stream, tuple(Send((transport,), event) for event in events if event.name in feed.events))
 
 
 def connected(stream: Stream, feed: Feed) -> Decision:

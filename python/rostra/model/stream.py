@@ -9,7 +9,17 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from rostra.model.effects import Active, AnnouncedTrack, Effect, Inactive, Send, SignalEvent, SourceEnded, SourceStarted
+from rostra.model.effects import (
+    Active,
+    AnnouncedTrack,
+    Effect,
+    Inactive,
+    Leading,
+    Send,
+    SignalEvent,
+    SourceEnded,
+    SourceStarted,
+)
 from rostra.model.ids import SourceId, StreamKey, TrackName
 from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
@@ -188,6 +198,8 @@ class Viewer:
 
     ``follows``: it named no source, and ``pinned`` is one that it is shown until the main one is live.
 
+    ``is_anonymous``: it showed no token. Until it is connected, it leaves for others where the stream is full.
+
     ``announced``: it knows which sources are live, and hears of every change from then on. ``greeted``: it got an
     ``active``, which clients wait for, so that the first one ignores ``events``.
     """
@@ -206,6 +218,7 @@ class Viewer:
     detached: bool = False
     connected: bool = False
     follows: bool = False
+    is_anonymous: bool = False
 
     def bind(self, mid: Mid, wanted: Wanted, track: FeedTrack) -> BindSlot:
         """The order to show the track there, in the layer and with the priority that are wanted."""
@@ -306,7 +319,7 @@ def with_feeds(stream: Stream, source: SourceId | None, feeds: tuple[Feed, ...])
     if source is None and live:
         stream = _followed(stream, after)
     stream, slots = _rebound(stream, after)
-    binds = (*voices, *slots)
+    binds = (*voices, *slots, *_lead_changes(stream.key, before, after))
     if live == before.live:
         return Decision(stream, binds)
     if live:
@@ -314,6 +327,23 @@ def with_feeds(stream: Stream, source: SourceId | None, feeds: tuple[Feed, ...])
         return Decision(told.stream, (*binds, SourceStarted(stream.key, source), *told.effects))
     told = tell_viewers(stream, Inactive(stream.key, source))
     return Decision(told.stream, (*binds, SourceEnded(stream.key, source), *told.effects))
+
+
+def _lead_changes(stream: StreamKey, before: Source, after: Source) -> tuple[Send, ...]:
+    """Tell publishers that send and asked for ``leading`` whether viewers get their tracks, when that is news.
+
+    A publisher that begins to send expects to lead, so that only the contrary is told.
+    """
+    led = before.leader.transport if before.leader is not None else None
+    sent = {feed.transport for feed in before.feeds if feed.live}
+    told: list[Send] = []
+    for feed in after.feeds:
+        if not feed.live or Leading.name not in feed.events:
+            continue
+        leads = feed is after.leader
+        if leads != (feed.transport not in sent or feed.transport == led):
+            told.append(Send((feed.transport,), Leading(stream, after.id, leads)))
+    return tuple(told)
 
 
 def with_feed(stream: Stream, feed: Feed) -> Decision:

@@ -76,10 +76,11 @@ class PublishGrant:
 
 @dataclass(frozen=True, slots=True)
 class SubscribeGrant:
-    """What a signalling token says about a viewer."""
+    """What a signalling token says about a viewer. ``is_anonymous``: the director was shown no token for it."""
 
     stream: StreamKey
     server: ServerId
+    is_anonymous: bool = False
 
 
 Grant = PublishGrant | SubscribeGrant

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rostra.model.effects import Active, Effect, Send, Speaking, StartTimer, Unwatched, ViewerCount, Watched
+from rostra.model.effects import Active, Effect, HangUp, Send, Speaking, StartTimer, Unwatched, ViewerCount, Watched
 from rostra.model.ids import SourceId, TrackName, track_name
 from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.media import (
@@ -58,7 +58,7 @@ class View:
 
     ``layer``: of the main picture. ``vad``: the audio m-lines behind the main one play whoever speaks, except the
     sources that are ``excluded``. ``follows``: named no source, is shown ``pinned`` for want of a main one, and comes
-    to that when it is live; not together with ``vad``.
+    to that when it is live; not together with ``vad``. ``is_anonymous``: showed no token.
     """
 
     transport: TransportId
@@ -71,6 +71,7 @@ class View:
     vad: bool = False
     excluded: frozenset[SourceId | None] = frozenset()
     follows: bool = False
+    is_anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class Project:
 def view(stream: Stream, cmd: View, keys: Iterator[int]) -> Decision:
     """Let the viewer in. The main m-lines follow the pinned source from the start, whenever it is live.
 
+    In a full stream, the oldest anonymous viewer that is not connected leaves.
+
     Args:
         stream: the stream.
         cmd: who comes, and what for.
@@ -107,13 +110,13 @@ def view(stream: Stream, cmd: View, keys: Iterator[int]) -> Decision:
     Raises:
         TooMany: the stream has too many viewers.
     """
-    if len(stream.viewers) >= MAX_VIEWERS:
-        raise TooMany("Too many viewers")
-    effects: list[Effect] = [OpenTransport(cmd.transport, cmd.spec)]
+    room = _room(stream)
+    stream = room.stream
+    effects: list[Effect] = [*room.effects, OpenTransport(cmd.transport, cmd.spec)]
     main = cmd.main.get(Kind.AUDIO)
     pool = tuple(one.mid for one in cmd.spec.slots if cmd.vad and one.kind is Kind.AUDIO and one.mid != main)
     viewer = Viewer(cmd.transport, {}, cmd.main, cmd.templates, cmd.events, cmd.pinned, pool, cmd.excluded)
-    viewer = replace(viewer, follows=cmd.follows)
+    viewer = replace(viewer, follows=cmd.follows, is_anonymous=cmd.is_anonymous)
     slots: dict[Mid, Slot] = {}
     for spec in cmd.spec.slots:
         slots[spec.mid] = Slot(spec)
@@ -294,6 +297,12 @@ def detach(stream: Stream, viewer: Viewer) -> Decision:
     return Decision(with_viewer(stream, replace(viewer, detached=True)))
 
 
+def evict(stream: Stream, viewer: Viewer) -> Decision:
+    """The viewer leaves for somebody else, and is told."""
+    left = leave(stream, viewer)
+    return Decision(left.stream, (*left.effects, HangUp(viewer.transport)))
+
+
 def leave(stream: Stream, viewer: Viewer) -> Decision:
     """The viewer says good-bye."""
     decision = ended(stream, viewer)
@@ -325,6 +334,17 @@ def _count(stream: Stream) -> Decision:
     told = tell_viewers(replace(stream, counting=True, count_changed=False), event)
     timer = StartTimer(stream.key, COUNT_INTERVAL_MS)
     return Decision(told.stream, (*told.effects, *tell_publishers(stream, event), timer))
+
+
+def _room(stream: Stream) -> Decision:
+    """The stream with a place for one more viewer."""
+    if len(stream.viewers) < MAX_VIEWERS:
+        return Decision(stream)
+    pending = (one for one in stream.viewers.values() if one.is_anonymous and not one.connected)
+    oldest = next(pending, None)
+    if oldest is None:
+        raise TooMany("Too many viewers")
+    return evict(stream, oldest)
 
 
 def _viewer(stream: Stream, transport: TransportId) -> Viewer:

@@ -9,6 +9,7 @@ import msgspec
 from rostra.model.ice import IceServer
 from rostra.model.ids import AccountId, StreamKey, StreamName, is_name
 from rostra.model.refused import InvalidToken, Refused, Unauthorized
+from rostra.protocol.json import DecodeError, Decoder
 
 MAX_BODY: Final = 16 * 1024
 """Bytes of a request. Real ones have a hundred."""
@@ -16,6 +17,8 @@ MAX_BODY: Final = 16 * 1024
 
 class ValidationFailed(ValueError):  # noqa: N818 — what clients are told
     """The body is not what was asked for. ``errors``: texts by field."""
+
+    code = "validation_failed"
 
     def __init__(self, errors: dict[str, list[str]]) -> None:
         super().__init__(str(errors))
@@ -108,6 +111,7 @@ class _FailData(msgspec.Struct, frozen=True, rename="camel"):
     message: str
     stream_id: str | msgspec.UnsetType = msgspec.UNSET
     errors: dict[str, list[str]] | msgspec.UnsetType = msgspec.UNSET
+    code: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Fail(msgspec.Struct, frozen=True, tag_field="status", tag="fail"):
@@ -115,8 +119,8 @@ class _Fail(msgspec.Struct, frozen=True, tag_field="status", tag="fail"):
 
 
 _T = TypeVar("_T")
-_PUBLISH: Final = msgspec.json.Decoder(PublishRequest)
-_SUBSCRIBE: Final = msgspec.json.Decoder(SubscribeRequest)
+_PUBLISH: Final = Decoder(PublishRequest)
+_SUBSCRIBE: Final = Decoder(SubscribeRequest)
 _encoder = msgspec.json.Encoder()
 
 
@@ -138,9 +142,16 @@ def _listed(servers: Iterable[IceServer]) -> list[_IceServer]:
     return [_IceServer([one.url], one.username, one.credential) for one in servers]
 
 
-def encode_fail(message: str, *, stream: StreamKey | None = None, errors: dict[str, list[str]] | None = None) -> bytes:
+def encode_fail(
+    message: str,
+    *,
+    stream: StreamKey | None = None,
+    errors: dict[str, list[str]] | None = None,
+    code: str | None = None,
+) -> bytes:
     """Every reply that is no success, on every path: clients look at ``status`` and show ``message``."""
-    data = _FailData(message, str(stream) if stream is not None else msgspec.UNSET, errors or msgspec.UNSET)
+    named = str(stream) if stream is not None else msgspec.UNSET
+    data = _FailData(message, named, errors or msgspec.UNSET, code or msgspec.UNSET)
     return _encoder.encode(_Fail(data))
 
 
@@ -149,11 +160,11 @@ def status_of(refused: Refused) -> int:
     return 401 if isinstance(refused, InvalidToken | Unauthorized) else 400
 
 
-def _decode(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+def _decode(body: bytes, decoder: Decoder[_T]) -> _T:
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        text = str(error)
+    except DecodeError as error:
+        text = error.message
         found = re.search(r"at `\$\.(\w+)", text) or re.search(r"field `(\w+)`", text)
         raise ValidationFailed({found[1] if found else "body": [text]}) from error
 

@@ -23,6 +23,7 @@ MAX_TOKEN: Final = 4096
 class _Custom(msgspec.Struct, rename="camel"):
     subscribe_requires_auth: bool = False
     multisource: bool = False
+    anonymous: bool = False
 
 
 class _Millicast(msgspec.Struct, rename="camel"):
@@ -53,7 +54,7 @@ def issue(grant: Grant, key: bytes, *, now_s: float, lifetime_s: int) -> str:
             kind: Literal["Publish", "Subscribe"] = "Publish"
             custom = _Custom(grant.subscribe_requires_auth, grant.multisource)
         case SubscribeGrant():
-            kind, custom = "Subscribe", _Custom()
+            kind, custom = "Subscribe", _Custom(anonymous=grant.is_anonymous)
     now = int(now_s)
     stream = grant.stream
     millicast = _Millicast(kind, stream.account, stream.name, grant.server, custom_data=custom)
@@ -87,4 +88,4 @@ def verify(token: str, key: bytes, *, now_s: float, grace_s: float) -> Grant:
     server = ServerId(its.server_id)
     if its.type == "Publish":
         return PublishGrant(stream, server, its.custom_data.multisource, its.custom_data.subscribe_requires_auth)
-    return SubscribeGrant(stream, server)
+    return SubscribeGrant(stream, server, its.custom_data.anonymous)

@@ -45,17 +45,18 @@ def parse_target(app: str, tc_url: str, name: str) -> Target:
     """
     if max(len(app), len(tc_url), len(name)) > MAX_TEXT:
         raise BadTarget("The address is too long")
-    path, app_query = _split(app)
-    key, key_query = _split(name)
+    path, app_query = _split(app.strip())
+    key, key_query = _split(name.strip())  # people copy keys with a blank or a line's end
     parameters = {**_parameters(_query_of(tc_url)), **_parameters(app_query), **_parameters(key_query)}
     parts = [part for part in path.split("/") if part]
     if parts[:2] != APP.split("/") or len(parts) > 3:
         raise BadTarget(
             f"The application is not {APP}: the address has to be rtmp://HOST:PORT/{APP} and the key STREAM?token=…"
         )
-    stream = (
-        unquote(key).strip("/") or (unquote(parts[2]) if len(parts) == 3 else "") or parameters.get("streamName", "")
-    )
+    in_key, in_app = unquote(key).strip("/ "), unquote(parts[2]).strip() if len(parts) == 3 else ""
+    if in_key and in_app and in_key != in_app:
+        raise BadTarget(f"The address names the stream {in_app!r}, the key names {in_key!r}: leave one of them out")
+    stream = in_key or in_app or parameters.get("streamName", "")
     if not is_name(stream):
         raise BadTarget("The stream's name has to have 1 to 128 printable characters: the key has to be STREAM?token=…")
     source = parameters.get("sourceId") or None

@@ -13,6 +13,7 @@ from rostra.model.effects import (
     Active,
     Inactive,
     Layers,
+    Leading,
     SignalEvent,
     Speaking,
     Stopped,
@@ -28,6 +29,7 @@ from rostra.model.payloads import VIDEO_CODECS
 from rostra.model.viewing import DEFAULT_EVENTS, Projection
 from rostra.model.voices import MAX_EXCLUDED
 from rostra.protocol import wishes
+from rostra.protocol.json import DecodeError, Decoder, Int32, Number
 from rostra.protocol.layers import encode_layers
 from rostra.protocol.wishes import FieldError as FieldError
 
@@ -39,8 +41,6 @@ _MAX_EVENTS: Final = 32
 _MID_CHARACTERS: Final = frozenset("!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz{|}~")
 
 _Events = Annotated[list[Annotated[str, msgspec.Meta(max_length=64)]], msgspec.Meta(max_length=_MAX_EVENTS)]
-_Number = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]  # what JavaScript can count
-_Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 class SignalError(ValueError):
@@ -58,7 +58,7 @@ class Publish(msgspec.Struct, frozen=True, rename="camel"):
     sdp: str
     codec: str = Codec.H264.value
     source_id: str | None = None
-    priority: _Int32 | None = None
+    priority: Int32 | None = None
     events: _Events | None = None
 
     def video_codec(self) -> Codec:
@@ -119,8 +119,8 @@ class Mapping(msgspec.Struct, frozen=True, rename="camel"):
     """One entry of ``project``. Numbers are what careless clients send for ids."""
 
     media: Literal["audio", "video"] | None = None
-    media_id: str | int | None = None
-    track_id: str | int | None = None
+    media_id: str | Number | None = None
+    track_id: str | Number | None = None
     layer: Any = None
     promote: Any = None
 
@@ -139,7 +139,7 @@ class Project(msgspec.Struct, frozen=True, rename="camel"):
 class Unproject(msgspec.Struct, frozen=True, rename="camel"):
     """``unproject``. Entries may be null."""
 
-    media_ids: Annotated[list[str | int | None], msgspec.Meta(max_length=MAX_MAPPING)]
+    media_ids: Annotated[list[str | Number | None], msgspec.Meta(max_length=MAX_MAPPING)]
 
     def mids(self) -> tuple[Mid, ...]:
         """The mids that can exist at all; the others show nothing anyway."""
@@ -180,17 +180,18 @@ _COMMANDS: Final[dict[str, type[Command]]] = {
 
 class _Envelope(msgspec.Struct, frozen=True, rename="camel"):
     type: Literal["cmd"]
-    trans_id: _Number
+    trans_id: Number
     name: str
     data: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _TransId(msgspec.Struct, frozen=True, rename="camel"):
-    trans_id: _Number
+    trans_id: Number
 
 
-_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
-_DATA: Final = {name: msgspec.json.Decoder(command) for name, command in _COMMANDS.items()}
+_ENVELOPE: Final = Decoder(_Envelope)
+_TRANS_ID: Final = Decoder(_TransId)
+_DATA: Final[dict[str, Decoder[Command]]] = {name: Decoder(command) for name, command in _COMMANDS.items()}
 
 
 def decode(text: str | bytes) -> tuple[int, Command]:
@@ -201,16 +202,16 @@ def decode(text: str | bytes) -> tuple[int, Command]:
     """
     try:
         envelope = _ENVELOPE.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SignalError(f"Not a command: {error}", _trans_id(text)) from error
+    except DecodeError as error:
+        raise SignalError(f"Not a command: {error.message}", _trans_id(text)) from error
     decoder = _DATA.get(envelope.name)
     if decoder is None:
         raise SignalError(f"Unknown command: {envelope.name[:64]}", envelope.trans_id)
     data = bytes(envelope.data)
     try:
         return envelope.trans_id, decoder.decode(b"{}" if data == b"null" else data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SignalError(f"Invalid {envelope.name}: {error}", envelope.trans_id) from error
+    except DecodeError as error:
+        raise SignalError(f"Invalid {envelope.name}: {error.message}", envelope.trans_id) from error
 
 
 def source_id(text: str | None) -> SourceId | None:
@@ -295,6 +296,12 @@ class _StreamData(msgspec.Struct, frozen=True, rename="camel"):
     stream_id: str
 
 
+class _LeadingData(msgspec.Struct, frozen=True, rename="camel"):
+    stream_id: str
+    source_id: str | None
+    leading: bool
+
+
 class _ViewerCountData(msgspec.Struct, frozen=True):
     viewercount: int
 
@@ -314,7 +321,7 @@ class _SpeakersData(msgspec.Struct, frozen=True):
     speakers: list[_SpeakerData]
 
 
-_EventData = _ActiveData | _InactiveData | _StreamData | _ViewerCountData | _VadData | _SpeakersData
+_EventData = _ActiveData | _InactiveData | _StreamData | _LeadingData | _ViewerCountData | _VadData | _SpeakersData
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
@@ -331,14 +338,14 @@ def encode_event(event: SignalEvent) -> str:
 
 
 def encode_event_data(
-    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Vad | Speaking,
+    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Leading | Vad | Speaking,
 ) -> bytes:
     """The data of an event alone, for whoever frames it in another way."""
     return _encoder.encode(_event_data(event))
 
 
 def _event_data(
-    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Vad | Speaking,
+    event: Active | Inactive | Stopped | ViewerCount | Watched | Unwatched | Leading | Vad | Speaking,
 ) -> _EventData:
     match event:
         case Active(stream=stream, source=source, tracks=tracks):
@@ -348,6 +355,8 @@ def _event_data(
             return _InactiveData(str(stream), source)
         case Stopped(stream=stream) | Watched(stream=stream) | Unwatched(stream=stream):
             return _StreamData(str(stream))
+        case Leading(stream=stream, source=source, leading=leading):
+            return _LeadingData(str(stream), source, leading)
         case ViewerCount(viewers=viewers):
             return _ViewerCountData(viewers)
         case Vad(mid=mid, source=source, heard=heard):
@@ -377,6 +386,6 @@ def _projection(entry: Mapping) -> Projection:
 def _trans_id(text: str | bytes) -> int | None:
     """The ``transId`` of something else than a command, so that its sender can tell which of its messages it was."""
     try:
-        return msgspec.json.decode(text, type=_TransId).trans_id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _TRANS_ID.decode(text).trans_id
+    except DecodeError:
         return None

@@ -7,6 +7,7 @@ import msgspec
 
 from rostra.model.effects import Layers, SignalEvent
 from rostra.model.media import Mid
+from rostra.protocol.json import DecodeError, Decoder
 from rostra.protocol.layers import encode_medias
 from rostra.protocol.signal import encode_event_data
 
@@ -26,7 +27,7 @@ class UnknownEventError(ValueError):
         self.message = message
 
 
-_NAMES: Final = msgspec.json.Decoder(list[str])
+_NAMES: Final[Decoder[list[str]]] = Decoder(list[str])
 _encoder = msgspec.json.Encoder()
 
 
@@ -40,8 +41,8 @@ def decode_names(body: bytes) -> frozenset[str]:
         return frozenset(EVENTS)
     try:
         names = _NAMES.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnknownEventError(f"Not an array of names: {error}") from error
+    except DecodeError as error:
+        raise UnknownEventError(f"Not an array of names: {error.message}") from error
     unknown = [name for name in names if name not in EVENTS]
     if unknown:
         raise UnknownEventError(f"Unknown event: {unknown[0][:64]!a}")

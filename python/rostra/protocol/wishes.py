@@ -4,7 +4,6 @@ Clients send back whole entries of what they were told, numbers as text, and nul
 known key is taken that can mean only one thing. What cannot is refused by name, and nothing changes.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -107,7 +106,7 @@ def switch(given: Any, name: str) -> bool:
 def _encoding(given: Any) -> str | None:
     if given is None or given == "":
         return None
-    if isinstance(given, int) and not isinstance(given, bool):
+    if isinstance(given, int) and not isinstance(given, bool) and abs(given) <= _MOST:
         given = str(given)
     if not isinstance(given, str) or len(given) > _MAX_ID:
         raise FieldError("Invalid layer: encodingId")
@@ -159,6 +158,6 @@ def _number(given: Any) -> int | float | None:
     """A finite number, also as decimal digits in text; ``None``: not one."""
     if isinstance(given, str) and len(given) <= _MAX_DIGITS and given.isascii() and given.isdigit():
         return int(given)
-    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+    if isinstance(given, bool) or not isinstance(given, int | float):
         return None
-    return given if abs(given) <= _MOST else None
+    return given if abs(given) <= _MOST else None  # of NaN nothing is true

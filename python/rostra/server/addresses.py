@@ -9,6 +9,8 @@ from typing import Final
 
 from starlette.types import Scope
 
+UNKNOWN: Final = "unknown"
+"""A client of whom a trusted proxy says nothing (RFC 7239 §6.2). What it claims itself does not count."""
 _IPV6_SHARE_BITS: Final = 64
 """One household or server holds that many addresses, so that they count as one."""
 _MAX_FORWARDED: Final = 32
@@ -57,11 +59,13 @@ def client_address(scope: Scope, trusted: Collection[str]) -> str:
     address = normalise(client[0]) if client else ""
     if address not in trusted:
         return address
+    if not any(name == b"x-forwarded-for" for name, _ in scope["headers"]):
+        return address
     fields = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
     for entry in reversed(",".join(fields).rsplit(",", _MAX_FORWARDED)[-_MAX_FORWARDED:]):
-        forwarded = normalise(_without_port(entry.strip()))
-        if forwarded and forwarded not in trusted:
-            return forwarded
+        address = normalise(_without_port(entry.strip())) or UNKNOWN
+        if address not in trusted:
+            return address
     return address
 
 

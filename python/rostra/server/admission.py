@@ -51,7 +51,7 @@ async def admit_viewer(
     is_waiting_allowed = context.config.signalling.allow_offline_subscribe
     if not is_waiting_allowed and not context.hub.stream(key).is_published:
         raise Offline("stream not being published", key)
-    return SubscribeGrant(key, _server())
+    return SubscribeGrant(key, _server(), is_anonymous=value is None)
 
 
 async def _public(context: Context, key: StreamKey) -> StreamKey:

@@ -12,8 +12,9 @@ from starlette.types import ASGIApp
 from rostra import __version__
 from rostra.server import debug, director, page, whep, whip
 from rostra.server.context import Context
-from rostra.server.http import Headers, fail, on_error, on_http_exception
+from rostra.server.http import Headers, on_error, on_http_exception
 from rostra.server.metrics import Metrics
+from rostra.server.owners import Owners
 from rostra.server.resources import Resources
 from rostra.server.signalling import Sockets
 
@@ -24,9 +25,11 @@ _ALL_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
     """The application. Order matters: the page takes every path that is left."""
 
+    owners = Owners(context)
+
     async def get_metrics(request: Request) -> Response:
-        if not page.is_own_page(request) and await debug.owner(context, request) is None:
-            return fail(401, "Unauthorized")
+        if not page.is_own_page(request):
+            await owners.owner(request)
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     app = FastAPI(
@@ -38,8 +41,8 @@ def build(context: Context, sockets: Sockets, metrics: Metrics) -> ASGIApp:
     app.router.routes += [
         *sockets.routes(),
         page.settings(context),
-        debug.route(context),
-        debug.streams(context),
+        debug.route(context, owners),
+        debug.streams(context, owners),
         page.doors(context),
         whip.route(context, Resources(context.hub)),
         whep.route(context, Resources(context.hub)),

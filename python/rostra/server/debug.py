@@ -14,11 +14,10 @@ from rostra.model.diagnosis import diagnose
 from rostra.model.ids import StreamKey, StreamName
 from rostra.model.incoming import CURRENT_S, incoming
 from rostra.model.media import TransportId, TransportReport
-from rostra.model.token import Account
 from rostra.protocol.debug import encode_report, encode_stream
-from rostra.protocol.director import bearer
 from rostra.server.context import Context
 from rostra.server.http import fail
+from rostra.server.owners import Owners
 
 TRANSPORTS: Final = "/api/debug/transports/"
 STREAMS: Final = "/api/debug/streams/"
@@ -28,13 +27,11 @@ DEADLINE_S = 2.0
 """How long the media plane has. It answers within a millisecond, unless its threads are stuck."""
 
 
-def route(context: Context) -> Route:
+def route(context: Context, owners: Owners) -> Route:
     """``GET /api/debug/transports/{id}`` with the account's API secret."""
 
     async def get(request: Request) -> Response:
-        account = await owner(context, request)
-        if account is None:
-            return fail(401, "Unauthorized")
+        account = await owners.owner(request)
         subject = context.hub.find(account.id, request.path_params["id"])
         if subject is None:
             return fail(404, "No such transport")
@@ -54,13 +51,11 @@ def route(context: Context) -> Route:
     return Route(f"{TRANSPORTS}{{id}}", get, methods=["GET"])
 
 
-def streams(context: Context) -> Route:
+def streams(context: Context, owners: Owners) -> Route:
     """``GET /api/debug/streams/{account}/{stream}`` with the account's API secret. An offline stream has no feeds."""
 
     async def get(request: Request) -> Response:
-        account = await owner(context, request)
-        if account is None:
-            return fail(401, "Unauthorized")
+        account = await owners.owner(request)
         if account.id != request.path_params["account"]:
             return fail(404, "No such stream")
         key = StreamKey(account.id, StreamName(request.path_params["stream"]))
@@ -73,12 +68,6 @@ def streams(context: Context) -> Route:
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     return Route(f"{STREAMS}{{account}}/{{stream:path}}", get, methods=["GET"])
-
-
-async def owner(context: Context, request: Request) -> Account | None:
-    """The account whose API secret the request shows."""
-    secret = bearer(request.headers.get("authorization"))
-    return await context.store.account_of_secret(secret) if secret is not None else None
 
 
 async def _reports(context: Context, key: StreamKey) -> dict[TransportId, TransportReport]:

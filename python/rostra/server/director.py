@@ -11,7 +11,8 @@ from rostra.model.token import Grant, PublishGrant
 from rostra.protocol import director, jwt
 from rostra.server.admission import Offline, admit_publisher, admit_viewer
 from rostra.server.context import Context
-from rostra.server.http import fail, origin, read_json_body, root_path
+from rostra.server.http import address_group, check_body, fail, origin, root_path
+from rostra.server.resources import digest
 
 
 def router(context: Context) -> APIRouter:
@@ -43,7 +44,7 @@ async def _answered(reply: Awaitable[bytes]) -> Response:
     try:
         return Response(await reply, media_type="application/json", headers={"Cache-Control": "no-store"})
     except director.ValidationFailed as error:
-        return fail(400, "Validation errors", errors=error.errors)
+        return fail(400, "Validation errors", errors=error.errors, code=error.code)
     except Offline as error:
         return fail(400, error.message, stream=error.stream)
     except Refused as error:
@@ -51,20 +52,31 @@ async def _answered(reply: Awaitable[bytes]) -> Response:
 
 
 async def _publish(context: Context, request: Request) -> bytes:
-    body = director.decode_publish(await read_json_body(request, director.MAX_BODY))
-    grant = await admit_publisher(context, director.bearer(request.headers.get("authorization")), body.name)
+    value = director.bearer(request.headers.get("authorization"))
+    owner = digest(value) if value is not None and await context.store.publish_token(value) is not None else None
+    body = director.decode_publish(await _read(context, request, owner))
+    with context.refused_tokens.logged(context.client(request), "director", body.name):
+        grant = await admit_publisher(context, value, body.name)
     url, signed = _opened(context, request, grant)
     requires_auth = grant.subscribe_requires_auth
     servers = context.config.signalling.ice_servers
     return director.encode_publish(url, signed, grant.stream, servers, subscribe_requires_auth=requires_auth)
 
 
+async def _read(context: Context, request: Request, owner: bytes | None) -> bytes:
+    check_body(request, director.MAX_BODY, "application/json")
+    address = address_group(request, context.config)
+    return await context.readers.read(request, director.MAX_BODY, address=address, owner=owner)
+
+
 async def _subscribe(context: Context, request: Request) -> bytes:
-    body = director.decode_subscribe(await read_json_body(request, director.MAX_BODY))
     value = director.bearer(request.headers.get("authorization"))
+    owner = digest(value) if value is not None and await context.store.subscribe_token(value) is not None else None
+    body = director.decode_subscribe(await _read(context, request, owner))
     if value is None and body.account is None:
         raise director.ValidationFailed({"streamAccountId": ["Is needed without a token"]})
-    grant = await admit_viewer(context, value, body.account, body.name)
+    with context.refused_tokens.logged(context.client(request), "director", body.name):
+        grant = await admit_viewer(context, value, body.account, body.name)
     servers = context.config.signalling.ice_servers
     return director.encode_subscribe(*_opened(context, request, grant), grant.stream, servers)
 

@@ -19,15 +19,15 @@ from rostra.protocol.conditions import Condition, if_match
 from rostra.protocol.director import ValidationFailed, bearer
 from rostra.protocol.sse import UnknownEventError
 from rostra.protocol.wishes import FieldError
-from rostra.server.http import check_body, read_body
+from rostra.server.context import Context
+from rostra.server.http import address_group, check_body
+from rostra.server.reading import RETRY_S
 from rostra.server.resources import Resource, Resources, new_etag
 
 RESOURCE: Final = "resource"
 SDP: Final = "application/sdp"
 MAX_OFFER: Final = 64 * 1024
 """Bytes of an offer. Browsers need 8 000 for two m-lines, and 3 000 for each further one."""
-RETRY_S: Final = 5
-"""When to try again after a refusal that passes."""
 _PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
@@ -106,13 +106,23 @@ def refusing() -> Iterator[None]:
         raise overloaded() from None
 
 
-async def read_offer(request: Request) -> str:
-    """The offer. ``check_body`` has passed.
+async def read_offer(context: Context, request: Request, owner: bytes | None) -> str:
+    """The offer. ``check_body`` has passed. ``owner``: digest of a good token.
 
     Raises:
-        HTTPException: 413, 408; 400, it is not UTF-8.
+        HTTPException: 413, 408, 503; 400, it is not UTF-8.
     """
-    return _text(await read_body(request, MAX_OFFER), "sdp")
+    return _text(await read(context, request, MAX_OFFER, owner), "sdp")
+
+
+async def read(context: Context, request: Request, limit: int, owner: bytes | None) -> bytes:
+    """A body, in its turn. ``owner``: digest of a good token.
+
+    Raises:
+        HTTPException: of ``Readers.read``.
+    """
+    address = address_group(request, context.config)
+    return await context.readers.read(request, limit, address=address, owner=owner)
 
 
 def created(resource: Resource, answer: str, links: list[str], root: str) -> Response:
@@ -143,7 +153,7 @@ Restart = Callable[[Resource, sdpfrag.Fragment], str]
 SESSION_METHODS: Final = "GET, HEAD, PATCH, DELETE, OPTIONS"
 
 
-async def session(resources: Resources, name: str, request: Request, restart: Restart) -> Response:
+async def session(context: Context, resources: Resources, name: str, request: Request, restart: Restart) -> Response:
     """A request to a resource itself. ``restart`` gives the fragment that answers a restart of ICE."""
     match request.method:
         case "OPTIONS":
@@ -156,7 +166,7 @@ async def session(resources: Resources, name: str, request: Request, restart: Re
             return Response(status_code=200)
         case "PATCH":
             with refusing():
-                return await _patch(resources, name, request, restart)
+                return await _patch(context, resources, name, request, restart)
         case _:
             raise not_allowed(SESSION_METHODS)
 
@@ -171,16 +181,13 @@ def count_change(resource: Resource) -> None:
         raise HTTPException(429, "Too Many Requests", headers={"Retry-After": "1"})
 
 
-async def _patch(resources: Resources, name: str, request: Request, restart: Restart) -> Response:
+async def _patch(context: Context, resources: Resources, name: str, request: Request, restart: Restart) -> Response:
     """Candidates, or a restart of ICE (RFC 9725 §4.3). Nothing is awaited between looking at the tag and a change."""
     resource = found(resources, name, request)
     check_body(request, sdpfrag.MAX_TEXT, sdpfrag.MEDIA_TYPE)
     _check_condition(request, resource)
-    if resources.is_busy:
-        raise overloaded()
     count_change(resource)
-    with resources:
-        body = await read_body(request, sdpfrag.MAX_TEXT)
+    body = await read(context, request, sdpfrag.MAX_TEXT, resource.owner)
     resource = found(resources, name, request)
     _check_condition(request, resource)
     fragment = sdpfrag.parse(_text(body, "sdpfrag"))

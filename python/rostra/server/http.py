@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rostra.config import ROOT_PATH, Config
 from rostra.model.ids import StreamKey
 from rostra.protocol.director import encode_fail
-from rostra.server.addresses import normalise
+from rostra.server.addresses import client_address, group, normalise
 from rostra.server.edge.connection import CONNECTION
 
 BODY_TIMEOUT_S: Final = 10
@@ -48,21 +48,16 @@ _LIBRARY_HEADERS: Final = [*_CORS, *_SECURITY]
 
 
 def fail(
-    status: int, message: str, *, stream: StreamKey | None = None, errors: dict[str, list[str]] | None = None
+    status: int,
+    message: str,
+    *,
+    stream: StreamKey | None = None,
+    errors: dict[str, list[str]] | None = None,
+    code: str | None = None,
 ) -> Response:
     """A failure as every client expects it."""
-    body = encode_fail(message, stream=stream, errors=errors)
+    body = encode_fail(message, stream=stream, errors=errors, code=code)
     return Response(body, status, media_type="application/json")
-
-
-async def read_json_body(request: Request, limit: int) -> bytes:
-    """The body, if it says that it is JSON.
-
-    Raises:
-        HTTPException: 415, 413 over ``limit`` bytes, 408 when it does not come.
-    """
-    check_body(request, limit, "application/json")
-    return await read_body(request, limit)
 
 
 def check_body(request: Request, limit: int, media_type: str) -> None:
@@ -97,6 +92,11 @@ async def read_body(request: Request, limit: int) -> bytes:
     except TimeoutError:
         raise HTTPException(408, "Request Timeout", headers=_CLOSE) from None
     return bytes(body)
+
+
+def address_group(connection: HTTPConnection, config: Config) -> str:
+    """The share that the client's address belongs to, also behind a trusted proxy."""
+    return group(client_address(connection.scope, config.http.trusted_proxies))
 
 
 def origin(connection: HTTPConnection, config: Config) -> tuple[bool, str]:

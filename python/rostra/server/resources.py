@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,14 +25,12 @@ MAX_RESOURCES: Final = 65_536
 """As many as the media plane has transports."""
 MAX_STREAMS: Final = 4
 """Event streams of one resource: a page, and what is left of those that it lost."""
-MAX_READING: Final = 512
-"""Offers and fragments that one door reads at the same time: 32 MiB at most, however many clients come at once."""
 MAKES: Final = (100, 20.0)
 """Sessions that the holder of one token makes, at once and a second: encoders that fail and try again are slower."""
 CHANGES: Final = (64, 8.0)
 """Changes of one session, likewise: a browser's candidates come by the dozen, and then never again."""
 MAX_MAKERS: Final = 1024
-"""Tokens whose rate is kept before those are forgotten that have not been used for a while."""
+"""Tokens whose rate is kept. Forgotten first: those with their whole rate, else the least recently used."""
 _ID_BYTES: Final = 24
 _ETAG_BYTES: Final = 12
 _NONE: Final = TransportId(0)
@@ -162,38 +161,28 @@ class Resources:
     def __init__(self, hub: Hub) -> None:
         self._hub: Final = hub
         self._by_id: Final[dict[str, Resource]] = {}
-        self._makers: Final[dict[bytes, Bucket]] = {}
-        self._reading = 0
+        self._makers: Final[OrderedDict[bytes, Bucket]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for another one, or too many are being made."""
-        return len(self._by_id) >= MAX_RESOURCES or self.is_busy
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether enough bodies are being read."""
-        return self._reading >= MAX_READING
+        """Whether there is no room for another one."""
+        return len(self._by_id) >= MAX_RESOURCES
 
     def may_publish(self, token: str, now_s: float) -> bool:
         """Whether the holder of this good token may make one more now."""
-        bucket = self._makers.get(digest(token))
+        maker = digest(token)
+        bucket = self._makers.get(maker)
         if bucket is None:
             if len(self._makers) >= MAX_MAKERS:
-                for known in [one for one, other in self._makers.items() if other.is_full(now_s)]:
+                idle = [one for one, other in self._makers.items() if other.is_full(now_s)]
+                for known in idle or [next(iter(self._makers))]:
                     del self._makers[known]
-            bucket = self._makers[digest(token)] = Bucket(*MAKES)
+            bucket = self._makers[maker] = Bucket(*MAKES)
+        self._makers.move_to_end(maker)
         return bucket.take(now_s)
-
-    def __enter__(self) -> None:
-        """A body is read."""
-        self._reading += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._reading -= 1
 
     def add(self, resource: Resource) -> None:
         """Keep it until its transport ends."""

@@ -19,6 +19,8 @@ from rostra.model.refused import InvalidToken, Refused
 from rostra.model.token import Grant, PublishGrant, SubscribeGrant
 from rostra.model.viewing import Project
 from rostra.protocol import jwt, sdp, signal
+from rostra.server.addresses import group
+from rostra.server.clients import Client, log_opened
 from rostra.server.context import Context
 from rostra.server.edge.gate import TooManySessions
 from rostra.server.http import authenticate, fail
@@ -63,14 +65,18 @@ class Sockets:
         if isinstance(grant, PublishGrant):
             await self._run(websocket, grant)
         elif grant is not None:
-            await websocket.send_denial_response(fail(403, "Forbidden"))
+            await self._forbid(websocket, "a token for viewing")
 
     async def _viewer(self, websocket: WebSocket) -> None:
         grant = await self._admitted(websocket)
         if isinstance(grant, SubscribeGrant):
             await self._run(websocket, grant)
         elif grant is not None:
-            await websocket.send_denial_response(fail(403, "Forbidden"))
+            await self._forbid(websocket, "a token for publishing")
+
+    async def _forbid(self, websocket: WebSocket, reason: str) -> None:
+        self._context.refused_tokens.log(self._context.client(websocket), "socket", reason)
+        await websocket.send_denial_response(fail(403, "Forbidden"))
 
     async def _admitted(self, websocket: WebSocket) -> Grant | None:
         """What the token in the URL grants; without a good one the upgrade is refused."""
@@ -79,11 +85,12 @@ class Sockets:
         try:
             grant = jwt.verify(token, self._context.key, now_s=self._context.clock(), grace_s=grace_s)
         except InvalidToken as error:
+            self._context.refused_tokens.log(self._context.client(websocket), "socket", error.message)
             await websocket.send_denial_response(fail(401, error.message))
             return None
         named: str = websocket.path_params["server"]
         if not hmac.compare_digest(grant.server.encode(), named.encode()):
-            await websocket.send_denial_response(fail(403, "Forbidden"))
+            await self._forbid(websocket, "a token for another socket")
             return None
         try:
             authenticate(websocket, token)
@@ -93,7 +100,7 @@ class Sockets:
         return grant
 
     async def _run(self, websocket: WebSocket, grant: Grant) -> None:
-        socket = _Socket(self._context, grant)
+        socket = _Socket(self._context, grant, self._context.client(websocket))
         self._open.add(socket)
         self._none_open.clear()
         try:
@@ -116,8 +123,9 @@ class _Ended(Exception):  # noqa: N818 — the normal end of a socket
 class _Socket:
     """One signalling socket. It is the ``Peer`` of its transport, of which it has one at a time."""
 
-    def __init__(self, context: Context, grant: Grant) -> None:
+    def __init__(self, context: Context, grant: Grant, client: Client) -> None:
         self._hub: Final = context.hub
+        self._client: Final = client
         self._grant: Final = grant
         self._outbox: Final = Outbox()
         self._transport: TransportId | None = None
@@ -226,6 +234,7 @@ class _Socket:
             events=frozenset(command.events or ()),
         )
         self._transport = opened.transport
+        log_opened(self._client, "socket", grant.stream, "publisher", opened.transport)
         publisher, feed = opened.names
         answer = signal.Published(sdp.write(opened.answer), publisher, CLUSTER, feed, str(grant.stream))
         self._outbox.post(signal.encode_published(trans_id, answer))
@@ -246,8 +255,10 @@ class _Socket:
             excluded=command.excluded(),
             bandwidth=command.wanted_bandwidth(),
             playout_delay=command.wanted_playout_delay(),
+            address=group(self._client.address),
         )
         self._transport = opened.transport
+        log_opened(self._client, "socket", grant.stream, "viewer", opened.transport)
         subscriber, view = opened.names
         answer = signal.Viewed(sdp.write(opened.answer), subscriber, CLUSTER, view, str(grant.stream))
         self._outbox.post(signal.encode_viewed(trans_id, answer))

@@ -5,7 +5,6 @@ import contextlib
 import secrets
 from typing import Final
 
-import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,14 +15,15 @@ from rostra.model import offers, viewing
 from rostra.model.ids import AccountId
 from rostra.model.layers import AUTOMATIC, LayerWish
 from rostra.model.refused import Unauthorized
-from rostra.protocol import sdp, sdpfrag, sse, whip, wishes
+from rostra.protocol import sdp, sdpfrag, sse, whep, whip
 from rostra.protocol.director import bearer
 from rostra.protocol.links import ice_server, link
 from rostra.server import doors
 from rostra.server.admission import Offline, admit_viewer
+from rostra.server.clients import log_opened
 from rostra.server.context import Context
 from rostra.server.edge.gate import TooManySessions
-from rostra.server.http import authenticate, check_body, origin, read_body, root_path
+from rostra.server.http import address_group, authenticate, check_body, origin, root_path
 from rostra.server.outbox import Outbox
 from rostra.server.resources import MAX_STREAMS, EventStream, Kind, Resource, Resources, credentials, digest
 from rostra.server.whip import METHODS, restarted
@@ -35,7 +35,6 @@ _STREAM_METHODS: Final = "GET, DELETE, OPTIONS"
 _EXTENSION: Final = "urn:ietf:params:whep:ext:core:"
 _SSE: Final = "sse"
 _LAYER: Final = "layer"
-_MAX_LAYER_BODY: Final = 4096
 _STREAM_ID_BYTES: Final = 24
 _HEARTBEAT_S: Final = 15.0
 """Proxies drop connections on which nothing moves for 30 s."""
@@ -49,10 +48,10 @@ def route(context: Context, resources: Resources) -> Route:
     def restart(resource: Resource, fragment: sdpfrag.Fragment) -> str:
         return restarted(context, resource, fragment)
 
-    async def handle(request: Request) -> Response:
+    async def dispatch(request: Request) -> Response:
         match doors.path_of(request):
             case [doors.RESOURCE, name]:
-                return await doors.session(resources, name, request, restart)
+                return await doors.session(context, resources, name, request, restart)
             case [doors.RESOURCE, name, "sse"]:
                 return await _events(context, resources, name, request)
             case [doors.RESOURCE, name, "sse", stream]:
@@ -63,6 +62,10 @@ def route(context: Context, resources: Resources) -> Route:
                 return await _endpoint(context, resources, AccountId(account), name, request)
             case _:
                 raise HTTPException(404, "Not Found")
+
+    async def handle(request: Request) -> Response:
+        with context.refused_tokens.forbidden_logged(context.client(request), "whep"):
+            return await dispatch(request)
 
     return Route("/api/whep/{path:path}", handle, methods=METHODS)
 
@@ -93,26 +96,32 @@ async def _view(context: Context, resources: Resources, account: AccountId, name
     stream = doors.stream_name(name)
     wish = whip.view_wish(request.query_params.multi_items())
     token = bearer(request.headers.get("authorization"))
+    client = context.client(request)
     try:
-        grant = await admit_viewer(context, token, account, stream)
+        with context.refused_tokens.logged(client, "whep", stream):
+            grant = await admit_viewer(context, token, account, stream)
     except Offline:
         raise _offline() from None
     if resources.is_full:
         raise doors.overloaded()
-    with resources:
-        offer = sdp.parse(await doors.read_offer(request))
+    owner = digest(token) if token is not None else None
+    offer = sdp.parse(await doors.read_offer(context, request, owner))
     now = context.hub.stream(grant.stream)
     pinned = wish.source if wish.source is not None else viewing.usual_source(now)
     if not context.config.signalling.allow_offline_subscribe and not now.has_published(pinned):
         raise _offline()
     if token is None and not now.is_public:  # it may have changed while the offer came
         raise Unauthorized("Unauthorized")
-    resource = Resource(Kind.WHEP, digest(token) if token is not None else None)
+    resource = Resource(Kind.WHEP, owner)
     follows = wish.source is None and pinned is not None
-    opened = context.hub.view(grant, offer, resource, pinned=pinned, events=frozenset(), follows=follows)
+    address = address_group(request, context.config)
+    opened = context.hub.view(
+        grant, offer, resource, pinned=pinned, events=frozenset(), follows=follows, address=address
+    )
     answer = offers.completed(opened.answer)
     resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
+    log_opened(client, "whep", grant.stream, "viewer", opened.transport)
     root = root_path(request, context.config)
     base = f"{'https' if is_secure else 'http'}://{host}{root}/api/whep/{doors.RESOURCE}/{resource.id}"
     events = ",".join(sse.EVENTS)
@@ -139,10 +148,11 @@ async def _layer(context: Context, resources: Resources, name: str, request: Req
             return doors.preflight(_LAYER_METHODS, Accept_Post="application/json")
         case "POST":
             resource = doors.found(resources, name, request)
-            check_body(request, _MAX_LAYER_BODY, "application/json")
+            check_body(request, whep.MAX_LAYER_BODY, "application/json")
             doors.count_change(resource)
             with doors.refusing():
-                wish = _wanted_layer(await read_body(request, _MAX_LAYER_BODY), resource)
+                body = await doors.read(context, request, whep.MAX_LAYER_BODY, resource.owner)
+                wish = _wanted_layer(body, resource)
                 context.hub.select(doors.found(resources, name, request).transport, wish)
             return Response(status_code=200)
         case "DELETE":
@@ -156,21 +166,8 @@ async def _layer(context: Context, resources: Resources, name: str, request: Req
 
 
 def _wanted_layer(body: bytes, resource: Resource) -> LayerWish:
-    """A LayerInfo, with ``rid`` as another name of ``encodingId``. ``mediaId``: place or mid of the main picture."""
-    try:
-        given = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise wishes.FieldError("Invalid layer") from None
-    if not isinstance(given, dict):
-        raise wishes.FieldError("Invalid layer")
-    named = given.get("mediaId")
-    if named is not None and named != "":
-        main = resource.pictures[0] if resource.pictures else None
-        if main is None or str(named) not in (str(main), str(resource.places[main])):
-            raise wishes.FieldError("Invalid layer: mediaId is not the first picture")
-    if given.get("encodingId") is None and "rid" in given:
-        given["encodingId"] = given["rid"]
-    return wishes.layer(given)
+    main = resource.pictures[0] if resource.pictures else None
+    return whep.decode_layer(body, main=main, place=resource.places[main] if main is not None else None)
 
 
 # --- Events -----------------------------------------------------------------------------------------------------
@@ -186,7 +183,7 @@ async def _events(context: Context, resources: Resources, name: str, request: Re
             check_body(request, sse.MAX_BODY, "application/json")
             doors.count_change(resource)
             with doors.refusing():
-                wanted = sse.decode_names(await read_body(request, sse.MAX_BODY))
+                wanted = sse.decode_names(await doors.read(context, request, sse.MAX_BODY, resource.owner))
             resource = doors.found(resources, name, request)
             stream = EventStream(secrets.token_urlsafe(_STREAM_ID_BYTES), wanted, Outbox(sse.encoder(resource.places)))
             if not resource.add(stream):

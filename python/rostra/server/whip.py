@@ -15,6 +15,7 @@ from rostra.protocol.director import bearer
 from rostra.protocol.links import ice_server
 from rostra.server import doors
 from rostra.server.admission import admit_publisher
+from rostra.server.clients import log_opened
 from rostra.server.context import Context
 from rostra.server.http import check_body, root_path
 from rostra.server.resources import Kind, Resource, Resources, credentials, digest
@@ -29,14 +30,18 @@ def route(context: Context, resources: Resources) -> Route:
     def restart(resource: Resource, fragment: sdpfrag.Fragment) -> str:
         return restarted(context, resource, fragment)
 
-    async def handle(request: Request) -> Response:
+    async def dispatch(request: Request) -> Response:
         match doors.path_of(request):
             case [name]:
                 return await _endpoint(context, resources, name, request)
             case [doors.RESOURCE, name]:
-                return await doors.session(resources, name, request, restart)
+                return await doors.session(context, resources, name, request, restart)
             case _:
                 raise HTTPException(404, "Not Found")
+
+    async def handle(request: Request) -> Response:
+        with context.refused_tokens.forbidden_logged(context.client(request), "whip"):
+            return await dispatch(request)
 
     return Route("/api/whip/{path:path}", handle, methods=METHODS)
 
@@ -70,17 +75,19 @@ async def _publish(context: Context, resources: Resources, name: str, request: R
     check_body(request, doors.MAX_OFFER, doors.SDP)
     stream = doors.stream_name(name)
     token = bearer(request.headers.get("authorization")) or request.query_params.get("auth") or None
-    grant = await admit_publisher(context, token, stream)
+    client = context.client(request)
+    with context.refused_tokens.logged(client, "whip", stream):
+        grant = await admit_publisher(context, token, stream)
     root = root_path(request, context.config)
     wish = whip.publish_wish(stream, request.query_params.multi_items())
     if resources.is_full or (token is not None and not resources.may_publish(token, _now_s())):
         raise doors.overloaded()
-    with resources:
-        offer = sdp.parse(await doors.read_offer(request))
+    owner = digest(token) if token is not None else None
+    offer = sdp.parse(await doors.read_offer(context, request, owner))
     codec = wish.codec or offers.codec_for(offer)
     offer = offers.without(offer, wish.without)
     offers.refuse_partial(offer, codec)
-    resource = Resource(Kind.WHIP, digest(token) if token is not None else None)
+    resource = Resource(Kind.WHIP, owner)
     opened = context.hub.publish(
         grant,
         offer,
@@ -94,6 +101,7 @@ async def _publish(context: Context, resources: Resources, name: str, request: R
     answer = offers.completed(opened.answer)
     resource.open(opened.transport, answer, credentials(offer))
     resources.add(resource)
+    log_opened(client, "whip", grant.stream, "publisher", opened.transport)
     links = [ice_server(one) for one in context.config.signalling.ice_servers]
     return doors.created(resource, sdp.write(answer), links, root)
 

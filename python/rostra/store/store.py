@@ -1,5 +1,6 @@
 """Accounts and tokens in a database: SQLite by default."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -7,25 +8,19 @@ import secrets
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, select
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
 from rostra.model.ids import AccountId
 from rostra.model.token import Account, PublishToken, StreamPattern, SubscribeToken
-from rostra.store.tables import SCHEMA_VERSION, AccountRow, Base, SchemaRow, TokenRow
+from rostra.store.migrate import StoreError, upgrade
+from rostra.store.tables import AccountRow, TokenRow
 
 ACCOUNT_ID_LENGTH: Final = 6
 """Characters of an account id, as in the examples of the protocol."""
 _ALPHABET: Final = "23456789abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"
 
 _Action = Literal["publish", "subscribe"]
-
-
-class StoreError(Exception):
-    """The database cannot be used. The text is for people."""
-
-    code = "store_unusable"
 
 
 class Store:
@@ -37,40 +32,19 @@ class Store:
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        """The SQLite file, made when it is not there, readable for its owner alone.
+        """The SQLite file, in this program's schema. If there is none, it is made, readable for its owner alone.
 
         Raises:
-            StoreError: it cannot be read or written, or a newer Rostra wrote it.
+            StoreError: it cannot be read or written, it is corrupt, or a newer Rostra wrote it.
         """
         try:
             path.touch(mode=0o600, exist_ok=True)  # noqa: ASYNC240 — once, before anybody is served
         except OSError as error:
             raise StoreError(f"cannot use the database {path}: {error.strerror}") from error
+        await asyncio.to_thread(upgrade, path)
+        url = URL.create("sqlite+aiosqlite", database=str(path))
         # SQLite serves one at a time anyway; more connections would be threads and descriptors that come and stay.
-        store = cls(create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=1, max_overflow=0))
-        try:
-            await store._prepare(path)
-        except BaseException:
-            await store.close()  # its thread would keep the process
-            raise
-        return store
-
-    async def _prepare(self, path: Path) -> None:
-        try:
-            async with self._engine.begin() as connection:
-                await connection.run_sync(Base.metadata.create_all)
-            await self._check_version(path)
-        except SQLAlchemyError as error:
-            # SQLAlchemy adds the statement and a link, in lines of their own.
-            raise StoreError(f"cannot use the database {path}: {str(error).splitlines()[0]}") from error
-
-    async def _check_version(self, path: Path) -> None:
-        async with self._transaction.begin() as rows:
-            row = await rows.scalar(select(SchemaRow))
-            if row is None:
-                rows.add(SchemaRow(version=SCHEMA_VERSION))
-            elif row.version != SCHEMA_VERSION:
-                raise StoreError(f"{path} has schema {row.version}; this Rostra knows {SCHEMA_VERSION}")
+        return cls(create_async_engine(url, pool_size=1, max_overflow=0))
 
     async def close(self) -> None:
         """Let go of the file. Idempotent."""
@@ -88,19 +62,21 @@ class Store:
         return None if row is None else Account(AccountId(row.id), row.api_secret)
 
     async def account_of_secret(self, secret: str) -> Account | None:
-        """The account with this API secret. Takes as long for one that is nearly right as for any other."""
-        found = None
-        for account in await self.accounts():
-            if hmac.compare_digest(account.api_secret.encode(), secret.encode()):
-                found = account
-        return found
+        """The account with this API secret, found by the digest in one query."""
+        query = select(AccountRow).where(AccountRow.api_secret_digest == _digest(secret))
+        async with self._transaction() as rows:
+            row = await rows.scalar(query)
+        if row is None or not hmac.compare_digest(row.api_secret.encode(), secret.encode()):
+            return None
+        return Account(AccountId(row.id), row.api_secret)
 
     async def add_account(self) -> Account:
         """A new account with an id and secret of its own."""
         identity = "".join(secrets.choice(_ALPHABET) for _ in range(ACCOUNT_ID_LENGTH))
         account = Account(AccountId(identity), secrets.token_hex(32))
         async with self._transaction.begin() as rows:
-            rows.add(AccountRow(id=account.id, api_secret=account.api_secret))
+            digest = _digest(account.api_secret)
+            rows.add(AccountRow(id=account.id, api_secret=account.api_secret, api_secret_digest=digest))
         return account
 
     async def add_publish_token(self, token: PublishToken) -> None:

@@ -1,11 +1,7 @@
-"""The tables. A change that old files do not fit raises ``SCHEMA_VERSION``."""
-
-from typing import Final
+"""The tables, as the newest revision in ``migrations/versions`` leaves them. A change comes with a new revision."""
 
 from sqlalchemy import BigInteger, ForeignKey, Integer, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
-SCHEMA_VERSION: Final = 1
 
 
 class Base(DeclarativeBase):
@@ -13,7 +9,7 @@ class Base(DeclarativeBase):
 
 
 class SchemaRow(Base):
-    """One row: the version that the file was written with."""
+    """One row, for programs without migrations: they refuse a file in which it is not 1. Nothing else reads it."""
 
     __tablename__ = "schema_version"
     version: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -25,6 +21,8 @@ class AccountRow(Base):
     __tablename__ = "account"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     api_secret: Mapped[str] = mapped_column(Text)
+    api_secret_digest: Mapped[str] = mapped_column(String(64), unique=True, index=True)
+    """SHA-256, hexadecimal. Looked up by it, so no comparison depends on the secret."""
 
 
 class TokenRow(Base):

@@ -71,9 +71,6 @@ pub enum AmfError {
     /// A type that AMF0 does not have, or that cannot be read past.
     #[error("there is no AMF type {0}")]
     UnknownType(u8),
-    /// Not UTF-8.
-    #[error("an AMF string is not UTF-8")]
-    NotText,
 }
 
 /// All values of a message.
@@ -110,11 +107,9 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
+    /// Encoders write text in the code page of their machine. What is not UTF-8 is replaced: no text of a stream is worth its end.
     fn text(&mut self, length: usize) -> Result<String, AmfError> {
-        let bytes = self.take(length)?;
-        std::str::from_utf8(bytes)
-            .map(str::to_owned)
-            .map_err(|_| AmfError::NotText)
+        Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
     }
 
     fn number(&mut self) -> Result<f64, AmfError> {

@@ -62,6 +62,11 @@ pub enum Event {
         /// What came with the name.
         values: Vec<Value>,
     },
+    /// A message that cannot be read was skipped. Only after [`Session::accept`].
+    Unreadable {
+        /// Why, for people.
+        why: String,
+    },
     /// It ended its stream.
     Unpublish,
 }
@@ -269,7 +274,11 @@ impl Session {
                 } else {
                     &payload
                 };
-                return self.command(stream, &amf::decode(body)?, events);
+                match amf::decode(body) {
+                    Ok(values) => return self.command(stream, &values, events),
+                    Err(error) if is_publishing => events.push(Event::Unreadable { why: error.to_string() }),
+                    Err(error) => return Err(error.into()),
+                }
             }
             15 | 18 if is_publishing => {
                 let body = if kind == 15 {
@@ -277,7 +286,13 @@ impl Session {
                 } else {
                     &payload
                 };
-                let mut values = amf::decode(body)?.into_iter();
+                let mut values = match amf::decode(body) {
+                    Ok(values) => values.into_iter(),
+                    Err(error) => {
+                        events.push(Event::Unreadable { why: error.to_string() });
+                        return Ok(());
+                    }
+                };
                 let mut name = values.next();
                 if name.as_ref().and_then(Value::text) == Some("@setDataFrame") {
                     name = values.next();
@@ -298,10 +313,14 @@ impl Session {
 
     fn command(&mut self, stream: u32, values: &[Value], events: &mut Vec<Event>) -> Result<(), SessionError> {
         self.count()?;
-        let name = values
-            .first()
-            .and_then(Value::text)
-            .ok_or(SessionError::Command("a command has no name"))?;
+        let Some(name) = values.first().and_then(Value::text) else {
+            if self.is_publishing() {
+                let why = "a command has no name".into();
+                events.push(Event::Unreadable { why });
+                return Ok(());
+            }
+            return Err(SessionError::Command("a command has no name"));
+        };
         let transaction = match values.get(1) {
             Some(Value::Number(number)) => *number,
             _ => 0.0,
@@ -316,8 +335,20 @@ impl Session {
                 }
                 self.result(transaction, Amf0Value::Null, Amf0Value::Number(self.streams.into()))
             }
-            "releaseStream" | "FCPublish" | "_checkbw" => {
-                self.result(transaction, Amf0Value::Null, Amf0Value::Undefined)
+            "releaseStream" | "_checkbw" => self.result(transaction, Amf0Value::Null, Amf0Value::Undefined),
+            "FCPublish" => {
+                self.result(transaction, Amf0Value::Null, Amf0Value::Undefined)?;
+                // Flash Media Server says so, and some encoders wait for it before `publish`.
+                let key = values.get(3).and_then(Value::text).unwrap_or_default();
+                self.send(
+                    RtmpMessage::Amf0Command {
+                        command_name: "onFCPublish".into(),
+                        transaction_id: 0.0,
+                        command_object: Amf0Value::Null,
+                        additional_arguments: vec![object(status_fields("status", "NetStream.Publish.Start", key))],
+                    },
+                    0,
+                )
             }
             "publish" => {
                 let key = values.get(3).and_then(Value::text).unwrap_or_default().to_owned();

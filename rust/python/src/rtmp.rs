@@ -86,6 +86,7 @@ fn to_tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
                 .collect::<PyResult<Vec<_>>>()?;
             ("data", timestamp, name, values).into_pyobject(py)
         }
+        Event::Unreadable { why } => ("unreadable", why).into_pyobject(py),
         Event::Unpublish => ("unpublish",).into_pyobject(py),
     }
 }

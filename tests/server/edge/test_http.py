@@ -231,7 +231,7 @@ async def test_answers_leave_at_once(server: Server) -> None:
     async with raw(server) as client:
         client.send(GET)
         await client.response()
-        accepted = [one._socket for one in gc.get_objects() if isinstance(one, connection.Connection)]
+        accepted = [one._socket for one in gc.get_objects() if type(one) is connection.Connection]
         assert accepted
         assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in accepted if one.fileno() >= 0)
 

@@ -31,9 +31,8 @@ async def test_a42_pings_whose_answers_are_not_read_close_the_socket(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "STALL_S", 0.2)
-    for part in ("_FRAMES", "_BYTES"):
-        monkeypatch.setattr(budget, f"SOCKET{part}", (1e12, 1e12))
-    monkeypatch.setattr(budget, "SOCKET_WORK_S", (1e12, 1e12))
+    for name in ("SOCKET_FRAMES", "SOCKET_BYTES", "SOCKET_WORK_MS"):
+        monkeypatch.setattr(budget, name, 1e12)
     async with raw_socket(server) as client:
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
         sent = await client.push(frame(PING, b"p" * 125) * 500, limit=200 << 20, heeds=False)
@@ -62,7 +61,7 @@ async def test_a42_a_flooder_is_closed_with_a_reason_and_others_are_answered(
     server: Server, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "SOCKET_SLOWED_S", 0.3)
-    monkeypatch.setattr(budget, "SOCKET_WORK_S", (0.05, 0.05))
+    monkeypatch.setattr(budget, "SOCKET_WORK_MS", 50)
     data = FLOODS[kind]
     async with raw_socket(server) as flooder, server.socket("subscribe") as honest:
         flooding = asyncio.create_task(flooder.push(data, limit=64 << 20, heeds=False))

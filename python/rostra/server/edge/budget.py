@@ -6,7 +6,15 @@ import itertools
 from collections import OrderedDict, deque
 from typing import Final
 
-from rostra.server.edge.caps import SOCKET_BYTES, SOCKET_FRAMES, SOCKET_SLOWED_S, SOCKET_WORK_S
+from rostra.server.edge.caps import (
+    SOCKET_BYTES,
+    SOCKET_BYTES_PER_S,
+    SOCKET_FRAMES,
+    SOCKET_FRAMES_PER_S,
+    SOCKET_SLOWED_S,
+    SOCKET_WORK_MS,
+    SOCKET_WORK_MS_PER_S,
+)
 
 
 class Allowance:
@@ -31,9 +39,9 @@ class SocketBudget:
     """Frames, bytes and CPU time of one WebSocket."""
 
     def __init__(self) -> None:
-        self._frames: Final = Allowance(*SOCKET_FRAMES)
-        self._bytes: Final = Allowance(*SOCKET_BYTES)
-        self._work: Final = Allowance(*SOCKET_WORK_S)
+        self._frames: Final = Allowance(SOCKET_FRAMES, SOCKET_FRAMES_PER_S)
+        self._bytes: Final = Allowance(SOCKET_BYTES, SOCKET_BYTES_PER_S)
+        self._work: Final = Allowance(SOCKET_WORK_MS / 1000, SOCKET_WORK_MS_PER_S / 1000)
         self._slowed_s = 0.0
         self._slowed_until_s = 0.0
 

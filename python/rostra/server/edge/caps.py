@@ -35,11 +35,14 @@ PROXY_CONNECTIONS: Final = 4096
 REQUESTS_PER_FORWARDED_ADDRESS: Final = 256
 """Requests of one client at the same time, by way of a trusted proxy."""
 
-SOCKET_FRAMES: Final = (512, 100.0)
-"""WebSocket frames of one socket at once, and a second after that."""
-SOCKET_BYTES: Final = (1024 * 1024, 128 * 1024.0)
-SOCKET_WORK_S: Final = (0.5, 0.05)
-"""Seconds of our CPU that the messages of one socket may cost at once, and a second after that."""
+SOCKET_FRAMES: Final = 512
+"""WebSocket frames of one socket at once."""
+SOCKET_FRAMES_PER_S: Final = 100
+SOCKET_BYTES: Final = 1024 * 1024
+SOCKET_BYTES_PER_S: Final = 128 * 1024
+SOCKET_WORK_MS: Final = 500
+"""Our CPU time that the messages of one socket may cost at once."""
+SOCKET_WORK_MS_PER_S: Final = 50
 SOCKET_SLOWED_S: Final = 10.0
 """How long a socket is slowed before it is closed."""
 SOCKET_READ_BYTES: Final = 2048

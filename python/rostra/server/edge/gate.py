@@ -4,11 +4,11 @@ A *stranger* is a connection that has not shown a good token. A *session* is one
 oldest stranger of the address that holds most of them is closed; a session is never closed for somebody else.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TypeVar
 
+from rostra.model.places import OldestByGroup
 from rostra.server.edge.caps import ConnectionCaps
 
 _Key = TypeVar("_Key")
@@ -43,68 +43,13 @@ class GateStats:
     sessions_refused: int = 0
 
 
-class OldestByGroup:
-    """Members in the order of their arrival, by group, and which group has most."""
-
-    def __init__(self) -> None:
-        self._groups: Final[dict[str, OrderedDict[Member, None]]] = {}
-        self._by_count: Final[dict[int, OrderedDict[str, None]]] = {}
-        self._largest = 0
-        self._total = 0
-
-    def __len__(self) -> int:
-        return self._total
-
-    def count(self, group: str) -> int:
-        """How many members a group has."""
-        return len(self._groups.get(group, ()))
-
-    def add(self, member: Member) -> None:
-        """Add the newest."""
-        members = self._groups.setdefault(member.group, OrderedDict())
-        self._move(member.group, len(members), len(members) + 1)
-        members[member] = None
-        self._total += 1
-
-    def remove(self, member: Member) -> bool:
-        """Whether it was there."""
-        members = self._groups.get(member.group)
-        if members is None or member not in members:
-            return False
-        self._move(member.group, len(members), len(members) - 1)
-        del members[member]
-        if not members:
-            del self._groups[member.group]
-        self._total -= 1
-        return True
-
-    def oldest_of(self, group: str) -> Member:
-        """The oldest of a group that has members."""
-        return next(iter(self._groups[group]))
-
-    def oldest_of_largest(self) -> Member:
-        """The oldest of a group with most members. There is one."""
-        return self.oldest_of(next(iter(self._by_count[self._largest])))
-
-    def _move(self, group: str, before: int, after: int) -> None:
-        if before:
-            groups = self._by_count[before]
-            del groups[group]
-            if not groups:
-                del self._by_count[before]
-        if after:
-            self._by_count.setdefault(after, OrderedDict())[group] = None
-        if after > self._largest or (before == self._largest and before not in self._by_count):
-            self._largest = after
-
-
 @dataclass(slots=True)
 class Gate:
     """All connections of the HTTP port."""
 
     caps: ConnectionCaps
     stats: GateStats = field(default_factory=GateStats)
-    _strangers: OldestByGroup = field(default_factory=OldestByGroup)
+    _strangers: OldestByGroup[Member] = field(default_factory=OldestByGroup)
     _proxies: int = 0
     _sessions: int = 0
     _sessions_of: dict[str, int] = field(default_factory=dict)
@@ -139,7 +84,7 @@ class Gate:
                 self._evict(self._strangers.oldest_of(group))
             elif len(self._strangers) >= self.caps.strangers:
                 self._evict(self._strangers.oldest_of_largest())
-            self._strangers.add(member)
+            self._strangers.add(member, member.group)
         self.stats.accepted += 1
         return member
 
@@ -167,7 +112,7 @@ class Gate:
             return
         self._forget_session(member)
         if not member.is_proxy:
-            self._strangers.add(member)
+            self._strangers.add(member, member.group)
 
     def leave(self, member: Member) -> None:
         """The connection is gone. Idempotent."""

@@ -6,6 +6,7 @@ Frames are read when the application asks for a message, a little at a time, and
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -75,7 +76,8 @@ class WebSocketSession:
         self._fragments: Final[list[bytes]] = []
         self._is_text = False
         self._budget: Final = SocketBudget()
-        self._returned_at_s: float | None = None
+        self._worked_from_s: float | None = None
+        """Of the thread's CPU time: the application works on a message until it asks for the next."""
         self._wait_s = 0.0
         self._seen = 0
         self._is_pinged = False
@@ -120,9 +122,8 @@ class WebSocketSession:
         frames = self._frames
         if frames is None:
             return {"type": "websocket.disconnect", "code": 1006}
-        if self._returned_at_s is not None:
-            now_s = self._loop.time()
-            self._spend(0, 0, now_s - self._returned_at_s, now_s)
+        if self._worked_from_s is not None:
+            self._spend(0, 0, time.thread_time() - self._worked_from_s)
         while not self._messages:
             if frames.state is not State.OPEN or self._stream.is_lost:
                 return self._disconnected(frames)
@@ -130,7 +131,7 @@ class WebSocketSession:
             data = await self._stream.read(SOCKET_READ_BYTES)
             self._take(frames, data)
             await self._stream.drain()
-        self._returned_at_s = self._loop.time()
+        self._worked_from_s = time.thread_time()
         return self._messages.popleft()
 
     async def send(self, message: Message) -> None:
@@ -213,7 +214,7 @@ class WebSocketSession:
 
     def _take(self, frames: Protocol, data: bytes) -> None:
         """Parse what came. Pongs and close frames that it asks for are written."""
-        began_s = self._loop.time()
+        began_s = time.thread_time()
         if data:
             frames.receive_data(data)
         else:
@@ -223,8 +224,7 @@ class WebSocketSession:
             if isinstance(event, Frame):
                 self._on_frame(event)
         self._flush(frames)
-        now_s = self._loop.time()
-        self._spend(len(events), len(data), now_s - began_s, now_s)
+        self._spend(len(events), len(data), time.thread_time() - began_s)
 
     def _on_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
@@ -246,8 +246,8 @@ class WebSocketSession:
         if data:
             self._stream.write(data)
 
-    def _spend(self, frames: int, size: int, work_s: float, now_s: float) -> None:
-        self._wait_s = max(self._wait_s, self._budget.spend(frames, size, work_s, now_s))
+    def _spend(self, frames: int, size: int, work_s: float) -> None:
+        self._wait_s = max(self._wait_s, self._budget.spend(frames, size, work_s, self._loop.time()))
 
     async def _slow_down(self, frames: Protocol) -> None:
         """Wait until the budget allows more. A socket that is slowed for long is closed."""

@@ -318,3 +318,30 @@ fn the_end_is_said_on_the_stream_that_was_published() {
     reader.read(&session.take_output(), &mut messages).unwrap();
     assert_eq!(messages.iter().map(|one| one.stream).collect::<Vec<_>>(), [5]);
 }
+
+#[test]
+fn data_that_cannot_be_read_is_skipped() {
+    let mut session = Session::new();
+    let mut encoder = Encoder::publishing(&mut session);
+    session.accept().unwrap();
+    for body in [&b"\x00\x01\xa5\xe0"[..], b"\x02"] {
+        let mut events = Vec::new();
+        let message = |payload: &[u8]| Message {
+            kind: 18,
+            stream: 1,
+            timestamp: 0,
+            payload: payload.to_vec(),
+        };
+        session.message(message(body), &mut events).unwrap();
+        assert!(matches!(events[..], [Event::Unreadable { .. }]), "{events:?}");
+    }
+    let ping = encoder.message(RtmpMessage::SetChunkSize { size: 4096 }, 0, 0);
+    assert!(session.receive(&ping).unwrap().is_empty(), "the connection goes on");
+}
+
+#[test]
+fn text_in_another_code_page_is_replaced() {
+    let latin = [&b"\x02\x00\x0aonMetaData\x02\x00\x04Caf\xe9"[..]].concat();
+    let values = amf::decode(&latin).unwrap();
+    assert_eq!(values[1].text(), Some("Caf\u{fffd}"));
+}

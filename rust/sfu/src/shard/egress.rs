@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ShardCore;
-use super::transport::{CONSENT, Carrier, Phase, STALL, Transport};
+use super::transport::{Carrier, Phase, STALL, Transport};
 use crate::command::{CloseReason, Event};
 use crate::outbox::{Outbox, Path};
 use crate::reason::DropReason;
@@ -222,7 +222,7 @@ impl ShardCore {
         };
         transport.armed = None;
         let alive = transport.alive();
-        if now.since(alive) >= CONSENT {
+        if now >= transport.expires() {
             let reason = if transport.is_connected() {
                 CloseReason::ConsentLost
             } else {

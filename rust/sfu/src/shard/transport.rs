@@ -18,6 +18,8 @@ use crate::voices::Pool;
 
 /// A transport ends this long after its last authenticated packet (RFC 7675 §5.1).
 pub(super) const CONSENT: Duration = Duration::from_secs(30);
+/// A transport ends this long after its offer when ICE has authenticated nobody: such a place costs its owner one request.
+pub(super) const UNCHECKED: Duration = Duration::from_secs(10);
 /// A feed counts as silent, and another may take over, this long after its last authenticated packet.
 pub(super) const STALL: Duration = Duration::from_secs(5);
 
@@ -163,6 +165,12 @@ impl Transport {
         since.unwrap_or(self.opened)
     }
 
+    /// When silence ends it.
+    pub fn expires(&self) -> Time {
+        let is_unchecked = self.webrtc().is_some_and(|peer| peer.handshaking.is_none());
+        self.alive() + if is_unchecked { UNCHECKED } else { CONSENT }
+    }
+
     /// Is the slot filled with whoever speaks?
     pub fn is_in_pool(&self, slot: SlotIndex) -> bool {
         self.pool.as_ref().is_some_and(|pool| pool.has(slot))
@@ -181,7 +189,7 @@ impl Transport {
         let liveness = if self.is_connected() && !self.stalled {
             self.alive() + STALL
         } else {
-            self.alive() + CONSENT
+            self.expires()
         };
         // Nothing can leave: what would like to waits for the next check.
         let pathless = |peer: &&WebRtc| peer.handshaking.is_some() && peer.ice.media_path().is_none();

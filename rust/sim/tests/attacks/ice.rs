@@ -365,8 +365,12 @@ fn a08_ten_thousand_half_open_transports_are_gone_after_their_time() {
             }
         }
     }
-    stage.play_for(ms(29_000));
+    stage.play_for(ms(9_000));
     assert_eq!(stage.bench.shard.stats().transports, 10_003, "they have their time");
+    stage.play_for(ms(1_500));
+    assert_eq!(stage.bench.shard.stats().transports, 203, "without a check for 10 s");
+    stage.play_for(ms(18_500));
+    assert_eq!(stage.bench.shard.stats().transports, 203, "a handshake has longer");
     stage.attacker.ping(&mut stage.bench);
     stage.play_for(ms(2_500));
     assert_eq!(stage.bench.shard.stats().transports, 3);
