@@ -154,6 +154,8 @@ def part(running: Server, folder: Path, name: str, steps: list[Step]) -> Part:
     records = [json.loads(line) for line in joins.read_text().splitlines()]
     for one in stages:
         one.joins = [record for record in records if one.begin_s <= record["at"] < one.end_s]
+        if errors := one.errors():
+            print(f"{one.name}: {errors}", file=sys.stderr)
     print(f"{name}: {report['frames']} frames, {report['incomplete']} lost", file=sys.stderr)
     return Part(name, stages, report, lost_in_kernel() - kernel, has_ended_early=has_ended_early)
 

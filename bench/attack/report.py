@@ -1,6 +1,7 @@
 """What was measured, the limits, and the tables."""
 
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -45,6 +46,10 @@ class Stage:
         asked = [one for one in self.joins if one["entrance"] == "healthz"]
         return percentile([one["ms"] if one["error"] is None else math.inf for one in asked], 0.95)
 
+    def errors(self) -> dict[str, int]:
+        """Why joins failed, with how often."""
+        return dict(Counter(f"{one['entrance']}: {one['error']}" for one in self.joins if one["error"] is not None))
+
     def as_json(self) -> dict[str, Any]:
         """For the file of results."""
         entrances = {
@@ -56,18 +61,13 @@ class Stage:
             }
             for name in (*ENTRANCES, "healthz")
         }
-        errors: dict[str, int] = {}
-        for one in self.joins:
-            if one["error"] is not None:
-                text = f"{one['entrance']}: {one['error']}"
-                errors[text] = errors.get(text, 0) + 1
         return {
             "name": self.name,
             "section": self.section,
             "seconds": round(self.end_s - self.begin_s, 1),
             "healthz_p95_ms": _finite(self.healthz_p95()),
             "entrances": entrances,
-            "errors": errors,
+            "errors": self.errors(),
             "rss_kb": self.rss_kb,
             "descriptors": self.descriptors,
             "dropped": self.dropped,
