@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.attack.report import Memory, Part, Stage, as_json, judge, table
-from bench.attack.server import Server, server
+from bench.attack.server import Cpu, Server, server
 from bench.attack.strangers import ATTACKS
 from bench.attack.wire import ROOT
 
@@ -147,7 +147,7 @@ def part(running: Server, folder: Path, name: str, steps: list[Step]) -> Part:
         out = stack.enter_context(joins.open("wb"))
         stack.callback(end, honest := subprocess.Popen(join, stdin=subprocess.PIPE, stdout=out, cwd=ROOT))
         time.sleep(1)
-        stages = [stage(running, step) for step in steps]
+        stages = [stage(running, honest.pid, step) for step in steps]
         has_ended_early = viewing.poll() is not None or publisher.poll() is not None
         honest.communicate(timeout=60)
         report = json.loads(viewing.communicate(timeout=whole_s + 60)[0])
@@ -167,10 +167,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def stage(running: Server, step: Step) -> Stage:
-    """The attacks of one step."""
+def stage(running: Server, honest: int, step: Step) -> Stage:
+    """The attacks of one step. ``honest``: the process of the clients that behave."""
     time.sleep(PAUSE_S)
     before = running.metrics()
+    pids = {"server": running.process.pid, "clients": honest}
+    cpu = {name: Cpu.of(pid) for name, pid in pids.items()}
     one = Stage(step.text, step.section, time.monotonic())
     program = ["nice", sys.executable, "-m", "bench.attack.strangers", running.target.encoded(), str(step.seconds)]
     strangers = subprocess.Popen([*program, *step.attacks], stdout=subprocess.PIPE, cwd=ROOT) if step.attacks else None
@@ -181,6 +183,7 @@ def stage(running: Server, step: Step) -> Stage:
         one.rss_kb, one.descriptors = max(one.rss_kb, found.rss_kb), max(one.descriptors, found.descriptors)
         time.sleep(SAMPLE_S)
     one.end_s = time.monotonic()
+    one.cpu = {name: Cpu.of(pid).since(cpu[name], one.end_s - one.begin_s) for name, pid in pids.items()}
     if strangers is not None:
         end(strangers)
         out, _ = strangers.communicate()

@@ -31,6 +31,8 @@ class Stage:
     edge: dict[str, int] = field(default_factory=dict)
     """What the HTTP edge counted."""
     attackers: dict[str, dict[str, int]] = field(default_factory=dict)
+    cpu: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Parts of the time that the main threads of the server and of the clients had a core, and waited for one."""
     joins: list[dict[str, Any]] = field(default_factory=list)
 
     def times(self, entrance: str) -> list[float]:
@@ -72,6 +74,7 @@ class Stage:
             "descriptors": self.descriptors,
             "dropped": self.dropped,
             "edge": self.edge,
+            "cpu": self.cpu,
             "attackers": self.attackers,
         }
 
@@ -141,7 +144,16 @@ def judge(parts: list[Part], memory: Memory) -> list[str]:
 def table(parts: list[Part], memory: Memory, findings: list[str]) -> str:
     """Markdown."""
     names = list(ENTRANCES)
-    head = ["attack", "s", *(f"{name} ok" for name in names), "joins p50 / p95 ms", "healthz p95 ms", "MiB"]
+    head = [
+        "attack",
+        "s",
+        *(f"{name} ok" for name in names),
+        "joins p50 / p95 ms",
+        "healthz p95 ms",
+        "MiB",
+        "server CPU, waits",
+        "clients CPU, waits",
+    ]
     lines = [_row(head), _row(["---"] * len(head))]
     for part in parts:
         for stage in part.stages:
@@ -155,6 +167,7 @@ def table(parts: list[Part], memory: Memory, findings: list[str]) -> str:
                         f"{percentile(times, 0.5):.0f} / {percentile(times, 0.95):.0f}",
                         f"{stage.healthz_p95():.0f}",
                         f"{(stage.rss_kb - memory.loaded_kb) / 1024:+.0f}",
+                        *(f"{one['used']:.0%}, {one['waited']:.0%}" for one in stage.cpu.values()),
                     ]
                 )
             )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.request import urlopen
 
 from bench.attack.honest import PROXY
@@ -49,6 +49,25 @@ class Server:
         with urlopen(f"{self.settings['http']}/metrics", timeout=30) as reply:
             lines = reply.read().decode().splitlines()
         return {name: float(value) for name, value in (one.rsplit(" ", 1) for one in lines if not one.startswith("#"))}
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Of the main thread of a process, seconds so far. ``waited_s``: it could have run, and others had the core."""
+
+    used_s: float
+    waited_s: float
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """Read ``schedstat`` (Linux, Documentation/scheduler/sched-stats.rst)."""
+        used, waited, _ = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()
+        return cls(int(used) / 1e9, int(waited) / 1e9)
+
+    def since(self, before: Self, seconds: float) -> dict[str, float]:
+        """Parts of that time."""
+        used, waited = self.used_s - before.used_s, self.waited_s - before.waited_s
+        return {"used": round(used / seconds, 3), "waited": round(waited / seconds, 3)}
 
 
 def _children(pid: int) -> list[int]:
