@@ -32,7 +32,9 @@ from bench.attack.wire import (
     wide_offer,
 )
 
-ADDRESSES: Final = 64
+CROWDS: Final = range(33, 65)
+"""Last bytes of the addresses from which many connections come. Apart, for else they evict the other attackers."""
+OTHERS: Final = range(1, 33)
 PIECE_BYTES: Final = 64 * 1024
 PAUSE_S: Final = 0.02
 """Between two attempts of one worker."""
@@ -50,12 +52,13 @@ class Context:
     """What the workers of one attack share."""
 
     target: Target
+    addresses: range
     counts: Counter[str] = field(default_factory=Counter)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def source(self) -> str:
         """The next address of an attacker."""
-        return f"127.0.1.{next(self._numbers) % ADDRESSES + 1}"
+        return f"127.0.1.{self.addresses[next(self._numbers) % len(self.addresses)]}"
 
     async def socket(self, wire: Wire) -> None:
         """Make the connection a signalling socket of a viewer, as anybody may.
@@ -300,6 +303,11 @@ class Attack:
     worker: Callable[[Context], Awaitable[None]]
     workers: int
 
+    @property
+    def addresses(self) -> range:
+        """Where they come from."""
+        return CROWDS if self.workers > len(CROWDS) * 8 else OTHERS
+
 
 ATTACKS: Final[dict[str, Attack]] = {
     "endless_head": Attack("A", "endless heads, values, trailers", endless_head, 16),
@@ -335,7 +343,7 @@ async def persist(attack: Attack, context: Context) -> None:
 
 async def main(target: Target, seconds: float, names: list[str]) -> None:
     """All of them at once, so long."""
-    contexts = {name: Context(target) for name in names}
+    contexts = {name: Context(target, ATTACKS[name].addresses) for name in names}
     workers = [
         asyncio.create_task(persist(ATTACKS[name], contexts[name]))
         for name in names
