@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run spaces build setup test check e2e sim sim-bwe sim-voices storm rtmp-sync soak fuzz bench clean wheel requirements format
+.PHONY: help run spaces build setup test check e2e sim sim-bwe sim-voices storm rtmp-sync soak attack fuzz bench clean wheel requirements format
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -91,6 +91,9 @@ rtmp-sync: build $(STAMPS)/system ## Sound and picture of ffmpeg by RTMP, in the
 
 soak: build $(STAMPS)/tools ## 30 minutes of viewers coming and going (MINUTES=30)
 	@$(PY) bench/soak.py --minutes $(or $(MINUTES),30)
+
+attack: build $(STAMPS)/tools ## Every attack of strangers beside clients that behave, alone and for MINUTES=5 together (SECONDS_EACH=5)
+	@$(PY) -m bench.attack --minutes $(or $(MINUTES),5) --seconds-each $(or $(SECONDS_EACH),5)
 
 fuzz: build ## Every fuzz target for SECONDS_EACH=60 (T=rtp, T=sdp or T=sdpfrag for one)
 ifeq ($(filter sdp sdpfrag,$(T)),)
