@@ -42,7 +42,7 @@ def test_who_pauses_is_forgiven() -> None:
 
 
 async def test_one_request_of_an_address_overtakes_a_thousand_of_another() -> None:
-    turns = Turns()
+    turns = Turns(8)
     order: list[str] = []
 
     async def ask(group: str) -> None:
@@ -55,11 +55,11 @@ async def test_one_request_of_an_address_overtakes_a_thousand_of_another() -> No
         await asyncio.sleep(0)
         tasks.create_task(ask("honest"))
     assert len(order) == 1001
-    assert order.index("honest") <= 3 * Turns.PER_LOOP_TURN
+    assert order.index("honest") <= 24
 
 
 async def test_only_so_many_begin_in_one_turn_of_the_loop() -> None:
-    turns = Turns()
+    turns = Turns(8)
     begun: list[int] = []
 
     async def ask() -> None:
@@ -72,12 +72,12 @@ async def test_only_so_many_begin_in_one_turn_of_the_loop() -> None:
         await asyncio.sleep(0)
         most, before = max(most, len(begun) - before), len(begun)
     await asyncio.gather(*tasks)
-    assert most <= 2 * Turns.PER_LOOP_TURN
+    assert most <= 16
 
 
 async def test_a_caller_that_gave_up_takes_nobodys_turn() -> None:
-    turns = Turns()
-    for _ in range(Turns.PER_LOOP_TURN):
+    turns = Turns(8)
+    for _ in range(8):
         await turns.take("a")
     gone = asyncio.create_task(turns.take("a"))
     stays = asyncio.create_task(turns.take("a"))
@@ -85,3 +85,35 @@ async def test_a_caller_that_gave_up_takes_nobodys_turn() -> None:
     gone.cancel()
     async with asyncio.timeout(10):
         await stays
+
+
+async def test_an_address_that_costs_much_waits_for_one_that_costs_little() -> None:
+    turns = Turns(1)
+    order: list[str] = []
+
+    async def ask(group: str, work_s: float) -> None:
+        await turns.take(group)
+        order.append(group)
+        turns.charge(group, work_s)
+
+    async with asyncio.TaskGroup() as tasks:
+        for flooder in range(64):
+            for _ in range(5):
+                tasks.create_task(ask(f"flooder {flooder}", 0.002))
+        await asyncio.sleep(0.02)  # some have been served
+        for _ in range(5):
+            tasks.create_task(ask("honest", 0.0001))
+    first = order.index("honest")
+    behind = order[first:].index("honest")
+    assert behind == 0
+    assert first <= 64, "no flooder has had a second turn before it"
+    assert [one for one in order[first : first + 10] if one == "honest"] == ["honest"] * 5
+
+
+async def test_after_long_work_there_is_a_rest() -> None:
+    turns, loop = Turns(1), asyncio.get_running_loop()
+    await turns.take("a")
+    began_s = loop.time()
+    turns.charge("a", 0.05)
+    await turns.take("b")
+    assert loop.time() - began_s >= 0.05

@@ -62,29 +62,34 @@ class SocketBudget:
 
 
 class Turns:
-    """Whose request is read next. Few begin in one turn of the event loop; the address that had least goes first.
+    """Who is served next. Few begin in one turn of the event loop, and the address that cost least goes first.
 
-    An address that sends one request waits for one request of each other address at most, however many those send.
+    An address that asks for little waits for what is being done, and not for what other addresses have still to ask.
+    After long work, others than those who wait here have as much time.
     """
 
-    PER_LOOP_TURN: Final = 8
     MAX_GROUPS: Final = 4096
-    """Addresses whose turns are remembered; the one that was served longest ago is forgotten."""
+    """Addresses whose cost is remembered; the one that was served longest ago is forgotten."""
+    _LEAST_S: Final = 0.0005
+    """What a turn costs at least."""
+    _REST_FROM_S: Final = 0.002
 
-    def __init__(self) -> None:
-        self._served: Final[OrderedDict[str, float]] = OrderedDict()
+    def __init__(self, per_loop_turn: int) -> None:
+        self._per_loop_turn: Final = per_loop_turn
+        self._cost_s: Final[OrderedDict[str, float]] = OrderedDict()
         self._waiting: Final[dict[str, deque[asyncio.Future[None]]]] = {}
         self._heap: Final[list[tuple[float, int, str]]] = []
         self._order: Final = itertools.count()
-        self._floor = 0.0
-        """Turns that every address is taken to have had: who was away does not save them up."""
+        self._floor_s = 0.0
+        """What every address is taken to have cost: who was away does not save up."""
         self._begun = 0
         self._is_scheduled = False
+        self._rests_until_s = 0.0
 
     async def take(self, group: str) -> None:
         """Wait for a turn of this address."""
         loop = asyncio.get_running_loop()
-        if self._begun < self.PER_LOOP_TURN and not self._heap:
+        if self._begun < self._per_loop_turn and not self._heap and loop.time() >= self._rests_until_s:
             self._grant(group)
             self._schedule(loop)
             return
@@ -92,40 +97,60 @@ class Turns:
         queue = self._waiting.get(group)
         if queue is None:
             queue = self._waiting[group] = deque()
-            heapq.heappush(self._heap, (self._had(group), next(self._order), group))
+            self._push(group)
         queue.append(future)
         self._schedule(loop)
         await future
 
-    def _had(self, group: str) -> float:
-        return max(self._floor, self._served.get(group, 0.0))
+    def charge(self, group: str, work_s: float) -> None:
+        """What the latest turn of an address took."""
+        self._cost_s[group] = self._cost_of(group) + work_s
+        if work_s >= self._REST_FROM_S:
+            self._rests_until_s = asyncio.get_running_loop().time() + work_s
+
+    def _cost_of(self, group: str) -> float:
+        return max(self._floor_s, self._cost_s.get(group, 0.0))
+
+    def _push(self, group: str) -> None:
+        heapq.heappush(self._heap, (self._cost_of(group), next(self._order), group))
 
     def _grant(self, group: str) -> None:
-        self._floor = max(self._floor, self._had(group))
-        self._served[group] = self._had(group) + 1
-        self._served.move_to_end(group)
-        if len(self._served) > self.MAX_GROUPS:
-            self._served.popitem(last=False)
+        self._floor_s = self._cost_of(group)
+        self._cost_s[group] = self._floor_s + self._LEAST_S
+        self._cost_s.move_to_end(group)
+        if len(self._cost_s) > self.MAX_GROUPS:
+            self._cost_s.popitem(last=False)
         self._begun += 1
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
-            loop.call_soon(self._next, loop)
+            rest_s = self._rests_until_s - loop.time()
+            if rest_s > 0:
+                loop.call_later(rest_s, self._next, loop)
+            else:
+                loop.call_soon(self._next, loop)
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_scheduled = False
         self._begun = 0
-        while self._heap and self._begun < self.PER_LOOP_TURN:
-            _, _, group = heapq.heappop(self._heap)
+        if loop.time() >= self._rests_until_s:
+            self._begin()
+        if self._heap:
+            self._schedule(loop)
+
+    def _begin(self) -> None:
+        while self._heap and self._begun < self._per_loop_turn:
+            queued_at_s, _, group = heapq.heappop(self._heap)
+            if queued_at_s < self._cost_of(group):  # it cost something meanwhile
+                self._push(group)
+                continue
             queue = self._waiting[group]
             future = queue.popleft()
             if not future.done():
                 future.set_result(None)
                 self._grant(group)
             if queue:
-                heapq.heappush(self._heap, (self._had(group), next(self._order), group))
+                self._push(group)
             else:
                 del self._waiting[group]
-        if self._heap:
-            self._schedule(loop)

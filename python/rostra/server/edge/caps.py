@@ -40,11 +40,15 @@ SOCKET_FRAMES: Final = 512
 SOCKET_FRAMES_PER_S: Final = 100
 SOCKET_BYTES: Final = 1024 * 1024
 SOCKET_BYTES_PER_S: Final = 128 * 1024
-SOCKET_WORK_MS: Final = 500
+SOCKET_WORK_MS: Final = 200
 """Our CPU time that the messages of one socket may cost at once."""
 SOCKET_WORK_MS_PER_S: Final = 50
 SOCKET_SLOWED_S: Final = 10.0
 """How long a socket is slowed before it is closed."""
+REQUESTS_PER_LOOP_TURN: Final = 8
+"""Requests that begin in one turn of the event loop."""
+SOCKET_TURNS_PER_LOOP_TURN: Final = 1
+"""Pieces or messages of WebSockets that are worked on in one turn of the event loop."""
 SOCKET_READ_BYTES: Final = 2048
 """What is parsed of a socket at once: 340 frames without content, about 5 ms."""
 

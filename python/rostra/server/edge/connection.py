@@ -14,7 +14,16 @@ from starlette.types import ASGIApp, Scope
 
 from rostra.server.addresses import client_address, group, normalise
 from rostra.server.edge.budget import Turns
-from rostra.server.edge.caps import HEAD_BYTES, HEAD_FIELDS, HEAD_S, IDLE_S, READ_BYTES, TLS_HANDSHAKE_S
+from rostra.server.edge.caps import (
+    HEAD_BYTES,
+    HEAD_FIELDS,
+    HEAD_S,
+    IDLE_S,
+    READ_BYTES,
+    REQUESTS_PER_LOOP_TURN,
+    SOCKET_TURNS_PER_LOOP_TURN,
+    TLS_HANDSHAKE_S,
+)
 from rostra.server.edge.exchange import Exchange, plain_response
 from rostra.server.edge.gate import Gate, Member
 from rostra.server.edge.stream import Stream
@@ -49,7 +58,8 @@ class EdgeContext:
     scheme: str
     trusted_proxies: Collection[str]
     max_message: int
-    turns: Turns = field(default_factory=Turns)
+    turns: Turns = field(default_factory=lambda: Turns(REQUESTS_PER_LOOP_TURN))
+    socket_turns: Turns = field(default_factory=lambda: Turns(SOCKET_TURNS_PER_LOOP_TURN))
     stats: EdgeStats = field(default_factory=EdgeStats)
     is_stopping: bool = False
 
@@ -236,8 +246,17 @@ class Connection:
 
     async def _run_application(self, http: h11.Connection, request: h11.Request, scope: Scope) -> bool:
         if is_upgrade(request):
-            stats = self._context.stats
-            session = WebSocketSession(self._stream, http, request, scope, stats, self._context.max_message)
+            context = self._context
+            session = WebSocketSession(
+                self._stream,
+                http,
+                request,
+                scope,
+                context.stats,
+                context.max_message,
+                context.socket_turns,
+                self._group,
+            )
             await session.run(self._context.app)
             return False
         exchange = Exchange(self._stream, http, request, scope, is_last=self._is_last)

@@ -19,7 +19,7 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol, Side, State
 from websockets.server import ServerProtocol
 
-from rostra.server.edge.budget import SocketBudget
+from rostra.server.edge.budget import SocketBudget, Turns
 from rostra.server.edge.caps import SOCKET_READ_BYTES
 from rostra.server.edge.exchange import date, plain_response, reason
 from rostra.server.edge.stream import Stream
@@ -55,13 +55,18 @@ class WebSocketSession:
         scope: Scope,
         stats: "EdgeStats",
         max_message: int,
+        turns: Turns,
+        group: str,
     ) -> None:
+        """``turns``: of all sockets. ``group``: of the client's address."""
         self._loop: Final = asyncio.get_running_loop()
         self._stream: Final = stream
         self._http: Final = http
         self._request: Final = request
         self._stats: Final = stats
         self._max_message: Final = max_message
+        self._turns: Final = turns
+        self._group: Final = group
         scheme = "wss" if scope["scheme"] == "https" else "ws"
         extensions = {**scope["extensions"], "websocket.http.response": {}}
         self._scope: Final = {
@@ -124,12 +129,16 @@ class WebSocketSession:
             return {"type": "websocket.disconnect", "code": 1006}
         if self._worked_from_s is not None:
             self._spend(0, 0, time.thread_time() - self._worked_from_s)
+            self._worked_from_s = None
+        if self._messages:
+            await self._turns.take(self._group)
         while not self._messages:
             if frames.state is not State.OPEN or self._stream.is_lost:
                 return self._disconnected(frames)
             await self._slow_down(frames)
-            data = await self._stream.read(SOCKET_READ_BYTES)
-            self._take(frames, data)
+            if await self._stream.wait_for_data():
+                await self._turns.take(self._group)
+            self._take(frames, await self._stream.read(SOCKET_READ_BYTES))
             await self._stream.drain()
         self._worked_from_s = time.thread_time()
         return self._messages.popleft()
@@ -247,6 +256,7 @@ class WebSocketSession:
             self._stream.write(data)
 
     def _spend(self, frames: int, size: int, work_s: float) -> None:
+        self._turns.charge(self._group, work_s)
         self._wait_s = max(self._wait_s, self._budget.spend(frames, size, work_s, self._loop.time()))
 
     async def _slow_down(self, frames: Protocol) -> None:
