@@ -112,6 +112,7 @@ class RefusalCode(StrEnum):
     CODEC_NOT_NEGOTIATED = "codec_not_negotiated"
     TOO_MANY = "too_many"
     INVALID = "invalid"
+    BUG = "bug"
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,6 +256,26 @@ pub enum RefusalCode {
     TooMany,
     /// A value is outside its range (payload type, extension id, empty credentials).
     Invalid,
+    /// An invariant of ours broke while the order was obeyed.
+    Bug,
+}
+
+impl Command {
+    /// The transport that the order names.
+    pub fn transport(&self) -> Option<TransportId> {
+        match self {
+            Self::OpenTransport { transport, .. }
+            | Self::OpenLocalFeed { transport, .. }
+            | Self::CloseTransport { transport }
+            | Self::AddSlot { transport, .. }
+            | Self::BindSlot { transport, .. }
+            | Self::UnbindSlot { transport, .. }
+            | Self::Listen { transport, .. }
+            | Self::RestartIce { transport, .. }
+            | Self::Inspect { transport } => Some(*transport),
+            Self::AddVoice { .. } | Self::RemoveVoice { .. } => None,
+        }
+    }
 }
 
 impl RefusalCode {
@@ -270,6 +290,7 @@ impl RefusalCode {
             Self::CodecNotNegotiated => "codec_not_negotiated",
             Self::TooMany => "too_many",
             Self::Invalid => "invalid",
+            Self::Bug => "bug",
         }
     }
 }

@@ -376,6 +376,16 @@ impl Tracks {
         Some(track)
     }
 
+    /// Take out all tracks of a transport that was never opened.
+    pub(crate) fn remove_of(&mut self, owner: TransportId) {
+        let keys: Vec<_> = self.by_id.values().copied().collect();
+        for key in keys {
+            if self.get(key).is_some_and(|track| track.owner == owner) {
+                self.remove(key);
+            }
+        }
+    }
+
     /// A live track.
     #[inline]
     pub fn get(&self, key: TrackKey) -> Option<&Track> {

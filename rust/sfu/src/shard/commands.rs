@@ -94,6 +94,12 @@ impl ShardCore {
         let map = ExtensionMap::new(&spec.extensions);
         let our_ssrc = self.random_ssrc();
         let tracks: Vec<_> = spec.receive.iter().map(|media| self.tracks.insert(id, media)).collect();
+        #[cfg(feature = "faults")]
+        assert_ne!(
+            self.fault,
+            Some(super::Fault::Open(id)),
+            "a fault that a test asked for"
+        );
         let mut sender =
             Sender::new(&spec.slots, map, spec.cname, self.unix_at_base_us).with_bandwidth(now, &spec.bandwidth);
         sender.set_playout_delay(spec.playout_delay);

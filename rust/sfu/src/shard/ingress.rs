@@ -164,8 +164,8 @@ impl ShardCore {
         let (Some(track), Some(view)) = (self.tracks.get(key.into()), self.tracks.encoding(key)) else {
             return Ok(());
         };
-        let mut switched = std::mem::take(&mut self.scratch.switched);
         let mut awaited = false;
+        self.scratch.switched_at = now;
         for subscriber in track.subscribers.iter().filter(|one| one.encoding == key.encoding) {
             let Some(viewer) = self
                 .transports
@@ -177,6 +177,14 @@ impl ShardCore {
             if !viewer.is_connected() {
                 continue;
             }
+            // A bug in the work for a viewer is that viewer's, not the publisher's.
+            self.serving = Some(subscriber.transport);
+            #[cfg(feature = "faults")]
+            assert_ne!(
+                self.fault,
+                Some(super::Fault::Forward(viewer.id)),
+                "a fault that a test asked for"
+            );
             let before = super::binding::Bound {
                 showing: viewer.sender.showing(subscriber.slot),
                 staged: viewer.sender.staged(subscriber.slot),
@@ -189,7 +197,7 @@ impl ShardCore {
                         self.dirty.push_back(subscriber.transport);
                     }
                     if forwarded.switched.is_some() || forwarded.limit_changed {
-                        switched.push(Switched {
+                        self.scratch.switched.push(Switched {
                             index: subscriber.transport,
                             slot: subscriber.slot,
                             before,
@@ -204,12 +212,11 @@ impl ShardCore {
                 }
             }
         }
-        for one in switched.drain(..) {
-            self.reconcile(one.index, one.slot, one.before);
-            self.tell_layer(now, one.index, one.slot);
-            self.tell_voice(now, one.index, one.slot);
+        self.scratch.switched.reverse();
+        while let Some(one) = self.scratch.switched.pop() {
+            self.finish_switch(now, one);
         }
-        self.scratch.switched = switched;
+        self.serving = Some(index);
         if awaited {
             self.request_key_frame(now, key);
         }
@@ -217,6 +224,14 @@ impl ShardCore {
             self.layers_news(now, index, key.into());
         }
         Ok(())
+    }
+
+    /// What follows when a slot shows something else than before.
+    pub(super) fn finish_switch(&mut self, now: Time, one: Switched) {
+        self.serving = Some(one.index);
+        self.reconcile(one.index, one.slot, one.before);
+        self.tell_layer(now, one.index, one.slot);
+        self.tell_voice(now, one.index, one.slot);
     }
 
     fn receive_rtcp(&mut self, now: Time, path: Path, bytes: &mut [u8]) -> Result<(), DropReason> {

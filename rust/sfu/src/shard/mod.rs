@@ -87,12 +87,26 @@ pub struct ShardCore {
     /// The transport being served, so that a bug closes that one and no other.
     serving: Option<u32>,
     scratch: Scratch,
+    /// Where a test breaks an invariant.
+    #[cfg(feature = "faults")]
+    pub fault: Option<Fault>,
+}
+
+/// A place where a test breaks an invariant, in the work for one transport.
+#[cfg(feature = "faults")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// While it is opened, after its tracks were made.
+    Open(TransportId),
+    /// While a packet is put into its slot.
+    Forward(TransportId),
 }
 
 /// Buffers that live as long as the shard, so that serving a packet allocates nothing.
 #[derive(Default)]
 struct Scratch {
     switched: Vec<binding::Switched>,
+    switched_at: Time,
     requests: Vec<EncodingKey>,
     listeners: Vec<u32>,
     orders: Vec<Order>,
@@ -128,12 +142,32 @@ impl ShardCore {
             stats: Stats::default(),
             serving: None,
             scratch: Scratch::default(),
+            #[cfg(feature = "faults")]
+            fault: None,
         }
     }
 
     /// Obey an order. A refused one leaves an [`Event::Rejected`] and changes nothing else.
     pub fn command(&mut self, now: Time, command: Command) {
-        self.guarded(|shard| shard.obey(now, command));
+        let transport = command.transport();
+        let events = self.events.len();
+        if self.guarded(|shard| shard.obey(now, command)) {
+            return;
+        }
+        // An order is always answered: by the end of the transport, or by a refusal where there is none.
+        if let Some(&index) = transport.and_then(|id| self.by_id.get(&id)) {
+            self.remove(index, CloseReason::Bug);
+        } else if self.events.len() == events {
+            if let Some(id) = transport {
+                self.tracks.remove_of(id);
+            }
+            let code = crate::command::RefusalCode::Bug;
+            self.events.push(Event::Rejected {
+                transport,
+                mid: None,
+                code,
+            });
+        }
     }
 
     /// Take a datagram in.
@@ -191,14 +225,28 @@ impl ShardCore {
         stats
     }
 
-    /// A bug of ours costs the transport that it shows up in, never the shard.
-    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+    /// A bug of ours costs the transport that it shows up in, never the shard. `false`: there was one.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) -> bool {
+        if self.caught(work) {
+            return true;
+        }
+        // Slots of others that had switched before are reconciled all the same.
+        let now = self.scratch.switched_at;
+        while let Some(one) = self.scratch.switched.pop() {
+            self.caught(|shard| shard.finish_switch(now, one));
+        }
+        false
+    }
+
+    fn caught(&mut self, work: impl FnOnce(&mut Self)) -> bool {
         self.serving = None;
-        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err()
-            && let Some(index) = self.serving.take()
-        {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_ok() {
+            return true;
+        }
+        if let Some(index) = self.serving.take() {
             self.remove(index, CloseReason::Bug);
         }
+        false
     }
 
     /// splitmix64: reproducible from the seed. Not for keys.
