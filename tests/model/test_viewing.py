@@ -539,6 +539,25 @@ def test_a_viewer_whose_transport_was_refused_is_gone() -> None:
     assert scene.stream.is_empty
 
 
+def test_an_order_that_was_refused_is_not_repeated() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    live(scene)
+    refused = Rejected(viewer, Mid("0"), RefusalCode.BUG)
+    assert scene.media(refused) == [UnbindSlot(viewer, Mid("0"))]
+    assert scene.media(refused) == []
+
+
+def test_a_viewer_whose_transport_the_media_plane_does_not_know_is_gone() -> None:
+    scene = Scene()
+    viewer = scene.view()
+    live(scene)
+    effects = scene.media(Rejected(viewer, Mid("0"), RefusalCode.UNKNOWN_TRANSPORT))
+    assert HangUp(viewer) in effects
+    assert not scene.stream.viewers
+
+
+
 def test_a_viewer_without_media_is_gone() -> None:
     scene = Scene()
     viewer = scene.view()

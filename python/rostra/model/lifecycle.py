@@ -45,6 +45,8 @@ def on_media(stream: Stream, event: TransportEvent) -> Decision:
             return viewing.resumed(stream, viewer)
         case TransportClosed():
             return _hung_up(viewing.ended(stream, viewer), viewer.transport)
+        case Rejected(code=RefusalCode.UNKNOWN_TRANSPORT):
+            return _hung_up(viewing.leave(stream, viewer), viewer.transport)
         case Rejected(mid=mid, code=code) if mid is not None:
             return viewing.rejected(stream, viewer, mid, code)
         case Rejected(code=code):

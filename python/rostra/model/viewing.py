@@ -269,6 +269,8 @@ def rejected(stream: Stream, viewer: Viewer, mid: Mid, code: RefusalCode) -> Dec
     if code is RefusalCode.UNKNOWN_SLOT:
         slots = {one: kept for one, kept in viewer.slots.items() if one != mid}
         return Decision(with_viewer(stream, replace(viewer, slots=slots)))
+    if slot.bound is None:  # the order to show nothing was refused: the same again would be, too
+        return Decision(stream)
     slots = {**viewer.slots, mid: replace(slot, bound=None)}
     return Decision(with_viewer(stream, replace(viewer, slots=slots)), (UnbindSlot(viewer.transport, mid),))
 
