@@ -557,7 +557,6 @@ def test_a_viewer_whose_transport_the_media_plane_does_not_know_is_gone() -> Non
     assert not scene.stream.viewers
 
 
-
 def test_a_viewer_without_media_is_gone() -> None:
     scene = Scene()
     viewer = scene.view()

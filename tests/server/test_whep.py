@@ -465,3 +465,17 @@ async def test_everybody_hears_of_whep_viewers(server: Server) -> None:
         await whep(server)
         while (await socket.event("viewercount"))["viewercount"] != 2:
             pass
+
+
+async def test_a_session_whose_transport_has_ended_can_still_be_deleted(server: Server) -> None:
+    """Clients close their peer connection first, and say good-bye then."""
+    async with server.publisher():
+        made = await whep(server)
+        location = made.headers["location"]
+        events = await server.client.post(f"{location}/sse", json=["active"])
+        server.engine.drop(await viewer_of(server, made))
+        await server.until(lambda: not server.engine.has_news)
+        assert (await server.client.get(events.headers["location"])).status_code == 204, "the reader stays away"
+        assert (await server.client.get(location)).status_code == 404
+        assert (await server.client.delete(location)).status_code == 200
+        assert (await server.client.delete(location)).status_code == 404

@@ -134,14 +134,19 @@ def created(resource: Resource, answer: str, links: list[str], root: str) -> Res
     return response
 
 
-def found(resources: Resources, name: str, request: Request) -> Resource:
+def found(resources: Resources, name: str, request: Request, *, to_delete: bool = False) -> Resource:
     """The resource, for somebody who may use it.
+
+    ``to_delete``: also one that has just ended and was not deleted yet. Clients close their transport before they
+    delete the session, and that is no error of theirs.
 
     Raises:
         HTTPException: 404; 403, another token made it.
     """
     resource = resources.find(name)
-    if resource is None:
+    if resource is None and to_delete:
+        resource = resources.find_ended(name)
+    if resource is None or resource.is_deleted:
         raise HTTPException(404, "Not Found")
     token = bearer(request.headers.get("authorization")) or request.query_params.get("auth") or None
     if not resource.may_be_used_by(token):
@@ -162,7 +167,7 @@ async def session(context: Context, resources: Resources, name: str, request: Re
             found(resources, name, request)
             return Response(status_code=204)
         case "DELETE":
-            resources.delete(found(resources, name, request))
+            resources.delete(found(resources, name, request, to_delete=True))
             return Response(status_code=200)
         case "PATCH":
             with refusing():

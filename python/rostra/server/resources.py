@@ -23,6 +23,8 @@ from rostra.server.outbox import Outbox
 
 MAX_RESOURCES: Final = 65_536
 """As many as the media plane has transports."""
+MAX_ENDED: Final = 4096
+"""Sessions that are remembered after their end."""
 MAX_STREAMS: Final = 4
 """Event streams of one resource: a page, and what is left of those that it lost."""
 MAKES: Final = (100, 20.0)
@@ -112,6 +114,8 @@ class Resource:
     changes: Bucket = field(default_factory=lambda: Bucket(*CHANGES))
     streams: dict[str, EventStream] = field(default_factory=dict)
     on_end: Callable[["Resource"], None] = lambda _: None
+    is_deleted: bool = False
+    """Its client has said that it ended."""
 
     def open(self, transport: TransportId, answer: SessionDescription, theirs: IceCredentials | None) -> None:
         """It has a transport now. ``theirs``: the credentials of the offer."""
@@ -162,6 +166,8 @@ class Resources:
         self._hub: Final = hub
         self._by_id: Final[dict[str, Resource]] = {}
         self._makers: Final[OrderedDict[bytes, Bucket]] = OrderedDict()
+        self._ended: Final[OrderedDict[str, Resource]] = OrderedDict()
+        """Sessions that ended a while ago. Clients close their transport first, and then say so."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -193,13 +199,21 @@ class Resources:
         """The resource of that id."""
         return self._by_id.get(name)
 
+    def find_ended(self, name: str) -> Resource | None:
+        """A session that ended a while ago."""
+        return self._ended.get(name)
+
     def delete(self, resource: Resource) -> None:
         """Its client says good-bye. Idempotent."""
+        resource.is_deleted = True
         self._hub.leave(resource.transport)
         resource.hang_up()
 
     def _end(self, resource: Resource) -> None:
-        self._by_id.pop(resource.id, None)
+        if self._by_id.pop(resource.id, None) is not None:
+            self._ended[resource.id] = resource
+            if len(self._ended) > MAX_ENDED:
+                self._ended.popitem(last=False)
 
 
 def digest(token: str) -> bytes:

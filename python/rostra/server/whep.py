@@ -202,6 +202,8 @@ async def _event_stream(context: Context, resources: Resources, name: str, strea
     match request.method:
         case "OPTIONS":
             return doors.preflight(_STREAM_METHODS)
+        case "GET" if resources.find_ended(name) is not None:
+            return Response(status_code=204)  # so that a browser's reader does not come back (HTML §9.2.1)
         case "GET":
             found = _found(resources, name, stream)[1]
             try:
