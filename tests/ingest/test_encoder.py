@@ -501,3 +501,17 @@ async def test_text_that_is_not_utf_8_is_taken(life: Life) -> None:
     life.client.command("publish", b"\x05", text(" demo?token=t\n"), text("live"), stream=1)
     assert b"NetStream.Publish.Start" in await life.client.until(b"onStatus")
     assert life.server.asked == [Authorise(1, "demo", "t", None, None, "127.0.0.1")]
+
+
+async def test_intra_refresh_is_told_as_what_it_is(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tags that claim to be key frames, without a picture at which decoding can begin."""
+    monkeypatch.setattr(module, "KEY_FRAME_S", 0.0)
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly")
+    tags = list(av_tags(options={"tune": "zerolatency", "g": "100"}))
+    for kind, timestamp, body in tags[:12]:
+        claimed = b"\x17" + body[1:] if kind == 9 and body[:2] == b"\x27\x01" else body
+        life.client.message(kind, claimed, timestamp=timestamp, chunk_stream=6)
+    await life.pictures(8)
+    text = next(one.text for one in life.server.told if isinstance(one, Problem) and one.code == "no_key_frame")
+    assert "intra refresh off" in text

@@ -26,6 +26,7 @@ def test_a_key_frame_begins_with_the_parameter_sets_that_came_last() -> None:
     newer = SPS[:-1] + b"\x02"
     assert sets.complete([newer, PPS, IDR]) == [newer, PPS, IDR]
     assert sets.complete([b"\x0c\xff", IDR]) == [newer, PPS, IDR]
+    assert sets.complete([newer, IDR]) == [newer, PPS, IDR], "an SPS alone is not enough"
 
 
 def test_several_picture_parameter_sets_are_kept_by_their_id() -> None:

@@ -131,6 +131,8 @@ class Encoder:
         self._told: Final[dict[str, float]] = {}
         self._unreadable = 0
         """In a row."""
+        self._is_refreshed = False
+        """Key frames of the encoder are none: it refreshes pictures piece by piece (intra refresh)."""
         self._fi_ms: int | None = None
         self._end_text: str | None = None
 
@@ -437,14 +439,17 @@ class Encoder:
 
     async def _send_video(self, track: PictureTrack, frame: flv.VideoFrame, timestamp: int) -> None:
         picture = track.picture(frame, self._media_ms(timestamp, Track.VIDEO))
+        # A tag that claims to be a key frame, and no decoder can begin there.
+        self._is_refreshed |= frame.is_key and not picture.is_key
         now = time.monotonic()
         if picture.is_key:
             self._last_key_s = now
             self._tell_interval(picture.time_ms, now)
         elif now - self._last_key_s >= KEY_FRAME_S:
-            self.problem(
-                "no_key_frame", "No key frame for 10 seconds: set the encoder's key frame interval to 2 seconds"
-            )
+            cure = "set the encoder's key frame interval to 2 seconds"
+            if self._is_refreshed:
+                cure = "the encoder refreshes its pictures piece by piece; switch intra refresh off"
+            self.problem("no_key_frame", f"No key frame for 10 seconds: {cure}")
         if picture.is_late:
             self._say_b_frames()
         if track.codec is flv.VideoCodec.H264 and self._settings.reencode:

@@ -48,9 +48,10 @@ class ParameterSets:
             if kind(nal) in (SPS, PPS):
                 self._keep(nal)
         kept = [nal for nal in nals if kind(nal) not in (DELIMITER, FILLER)]
-        if not is_key(kept) or any(kind(nal) == SPS for nal in kept):
+        if not is_key(kept) or {SPS, PPS} <= set(map(kind, kept)):
             return kept
-        return [*(self._sets[key] for key in sorted(self._sets)), *(nal for nal in kept if kind(nal) != PPS)]
+        rest = (nal for nal in kept if kind(nal) not in (SPS, PPS))
+        return [*(self._sets[key] for key in sorted(self._sets)), *rest]
 
     def _keep(self, nal: bytes) -> None:
         """By kind and id: an encoder may have several. Ids are a few bits behind what is fixed."""
