@@ -373,3 +373,12 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(ingest: Place, mon
     await ingest.until(lambda: ingest.rtmp.starts == 2)
     await ingest.publisher()
     assert failures == 2
+
+
+async def test_refused_tokens_of_encoders_are_logged_at_a_bounded_rate(ingest: Place) -> None:
+    attempts = 20
+    for _ in range(attempts):
+        client = await ingest.client()
+        assert b"Unauthorized" in await client.publish("demo?token=" + "f" * 64)
+    unlogged = ingest.rtmp._context.refused_tokens._unlogged
+    assert attempts - 10 < unlogged < attempts, "the first are logged, the rest is counted"

@@ -26,6 +26,8 @@ from rostra.model.refused import InvalidToken, Refused, Unsuitable
 from rostra.model.stream import Door, Problem
 from rostra.model.token import PublishGrant, check
 from rostra.protocol import ingest
+from rostra.server.addresses import normalise
+from rostra.server.clients import Client
 from rostra.server.context import Context
 
 _FIRST_PAUSE_S: Final = 0.1
@@ -253,7 +255,8 @@ class _Line:
             name = StreamName(message.stream)
             token = check(await context.store.publish_token(message.token), name, now_s=context.clock())
         except Refused as error:
-            log.info("encoder refused", stream=message.stream[:128], peer=message.peer[:64], code=error.code)
+            client = Client(normalise(message.peer[:64]), "")
+            context.refused_tokens.log(client, "rtmp", error.message, StreamName(message.stream[:128]))
             self._send(ingest.Refused(message.connection, error.code, error.message))
             return
         grant = PublishGrant(
