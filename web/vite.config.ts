@@ -19,6 +19,7 @@ function withLibrary(): Plugin {
 }
 
 export default defineConfig({
+  base: './', // a proxy may serve the page below a path
   plugins: [withLibrary()],
   resolve: { alias: { rostra: at('../js/src/index.ts') } },
   build: {

@@ -36,9 +36,9 @@ const withoutSlash = (text: string): string => text.replace(/\/$/, '');
 
 function addressOf(door: Door): string {
   const base = Director.getEndpoint();
-  // An endpoint that already has a path names the door itself, for both calls.
-  const named = /^[a-z]+:\/\/[^/?#]+\/[^?#]/i.test(base);
-  return named ? base : `${base}/api/director/${door}`;
+  // A path without a slash at its end names the door itself, for both calls.
+  const named = /^[a-z]+:\/\/[^/?#]+\/[^?#]*[^/?#]$/i.test(base);
+  return named ? base : `${withoutSlash(base)}/api/director/${door}`;
 }
 
 /** The host of `url` replaced; scheme, path and query stay. */
@@ -82,10 +82,11 @@ async function ask(door: Door, token: string | undefined, body: object): Promise
 export const Director = {
   /**
    * Names the server. With a bare origin the two calls go to `/api/director/publish` and
-   * `/api/director/subscribe`; an address that has a path is used as it is for both.
+   * `/api/director/subscribe`; so they do below a path that ends with a slash, where a proxy serves
+   * the server. An address with another path is used as it is for both.
    */
   setEndpoint(url: string): void {
-    endpoint = withoutSlash(url);
+    endpoint = /^[a-z]+:\/\/[^/?#]+\/$/i.test(url) ? withoutSlash(url) : url;
   },
 
   /** The server in use; without `setEndpoint` it is the origin of the page. */

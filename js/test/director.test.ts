@@ -48,6 +48,12 @@ describe('Director', () => {
     expect(urls).toEqual(['https://rostra.example/director', 'https://rostra.example/director']);
   });
 
+  it('asks below a path that ends with a slash', async () => {
+    Director.setEndpoint('https://rostra.example/live/');
+    await Director.getPublisher({ token: 't', streamName: 'demo' });
+    expect(server.requests[0]?.url).toBe('https://rostra.example/live/api/director/publish');
+  });
+
   it('replaces the host of every signalling address', async () => {
     Director.setLiveDomain('proxy.example:8443/');
     const reply = await Director.getPublisher({ token: 't', streamName: 'demo' });

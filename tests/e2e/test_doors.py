@@ -48,7 +48,7 @@ async def test_a_page_publishes_three_encodings_by_rid_and_another_chooses_among
     assert await publisher.evaluate("() => p.close()") == 200
     await viewer.evaluate("() => d.until(() => v.events.some(([name]) => name === 'inactive'), 'the end')")
     assert await viewer.evaluate("() => v.close()") == 200
-    assert await viewer.evaluate("() => fetch(v.eventsUrl).then((reply) => reply.status)") == 404
+    assert await viewer.evaluate("() => fetch(v.eventsUrl).then((reply) => reply.status)") == 204
 
 
 async def test_ice_restarts_on_both_sides_and_nothing_stops(browser: Browser, server: Server) -> None:

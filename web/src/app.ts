@@ -92,7 +92,7 @@ export class RostraApp extends LitElement {
     // Both views stay: what is published goes on while its publisher watches.
     return html`
       <header>
-        <h1><img src="/icon.svg" alt="" />Rostra</h1>
+        <h1><img src="icon.svg" alt="" />Rostra</h1>
         <nav aria-label="Views">
           ${TABS.map(
             ([tab, name]) =>

@@ -1,6 +1,7 @@
 import { css, html, LitElement, nothing } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { MASK, tokenOf, type Way, type What, waysOf } from './encoders.js';
+import { serverAddress, withoutSlash } from './location.js';
 import { type Doors, NO_DOORS, NO_SETTINGS, type Settings } from './settings.js';
 import { shared } from './styles.js';
 
@@ -108,7 +109,7 @@ export class ConnectCard extends LitElement {
 
   override render() {
     const what = this.#what();
-    const ways = waysOf({ origin: location.origin, ...this.doors }, what);
+    const ways = waysOf({ origin: withoutSlash(serverAddress()), ...this.doors }, what);
     const way = ways.find(({ id }) => id === this.chosen) ?? ways[0];
     if (!way) return nothing;
     const token = tokenOf(way, what);

@@ -246,7 +246,7 @@ const literal = (value: string): string => JSON.stringify(value).replaceAll('<',
 
 function browserScript({ origin }: Where, { stream, source }: What, token: string): string {
   return `import { Director, Publish } from ${literal(`${origin}/sdk/rostra.js`)};
-Director.setEndpoint(${literal(origin)});
+Director.setEndpoint(${literal(`${origin}/`)});
 const publish = new Publish(() =>
   Director.getPublisher({ token: ${literal(token)}, streamName: ${literal(stream)} }));
 const mediaStream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });

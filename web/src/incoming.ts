@@ -50,7 +50,7 @@ export async function loadIncoming(
   stream: string,
   secret: string,
 ): Promise<Incoming | { readonly trouble: string }> {
-  const path = `/api/debug/streams/${encodeURIComponent(accountId)}/${encodeURIComponent(stream)}`;
+  const path = `api/debug/streams/${encodeURIComponent(accountId)}/${encodeURIComponent(stream)}`;
   const other = `The API secret is of another account than “${accountId}”: enter the one that belongs to it.`;
   const answer = await askAsOwner(path, secret, other);
   return 'trouble' in answer ? answer : (answer.body as Incoming);

@@ -79,7 +79,7 @@ export async function loadReport(
   subscriber: string,
   secret: string,
 ): Promise<LineReport | { readonly trouble: string }> {
-  const path = `/api/debug/transports/${encodeURIComponent(subscriber)}`;
+  const path = `api/debug/transports/${encodeURIComponent(subscriber)}`;
   const ended =
     'The server has ended this connection, or it is of another account. The page connects again by itself.';
   const answer = await askAsOwner(path, secret, ended);

@@ -1,5 +1,10 @@
 export type Tab = 'publish' | 'watch';
 
+/** The server's address as the page has it, a path of a proxy included, with a slash at its end. */
+export const serverAddress = (): string => new URL('.', location.href).href;
+
+export const withoutSlash = (address: string): string => address.replace(/\/$/, '');
+
 /** The streams that an address asks to watch: `?watch=a&watch=b`. */
 export function watchedIn(search: string): string[] {
   const names = new URLSearchParams(search).getAll('watch').map((name) => name.trim());

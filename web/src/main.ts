@@ -1,6 +1,7 @@
 /** The page of a Rostra server: publish to streams and watch them. */
 import { Director, Publish, View } from 'rostra';
 import './app.js';
+import { serverAddress } from './location.js';
 
 declare global {
   interface Window {
@@ -9,4 +10,5 @@ declare global {
   }
 }
 
+Director.setEndpoint(serverAddress());
 window.rostra = { Director, Publish, View };

@@ -18,7 +18,7 @@ export const NO_SETTINGS: Settings = {
 
 /** The settings, or `undefined` when the server does not hand out tokens. */
 export async function loadSettings(): Promise<Settings | undefined> {
-  const response = await fetch('/api/dev/settings').catch(() => undefined);
+  const response = await fetch('api/dev/settings').catch(() => undefined);
   if (!response?.ok) return undefined;
   const given = (await response.json().catch(() => null)) as Partial<Settings> | null;
   return given ? { ...NO_SETTINGS, ...given } : undefined;
@@ -36,7 +36,7 @@ export const NO_DOORS: Doors = { rtmpPort: null, rtmpIsLocal: false };
 
 /** A server that does not tell has the page's own port alone. */
 export async function loadDoors(): Promise<Doors> {
-  const response = await fetch('/api/doors').catch(() => undefined);
+  const response = await fetch('api/doors').catch(() => undefined);
   const given = response?.ok ? ((await response.json().catch(() => null)) as Doors | null) : null;
   return { rtmpPort: given?.rtmpPort ?? null, rtmpIsLocal: given?.rtmpIsLocal ?? false };
 }
