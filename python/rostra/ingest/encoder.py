@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -129,8 +130,8 @@ class Encoder:
         self._last_key_ms: int | None = None
         self._key_told_s = 0.0
         self._told: Final[dict[str, float]] = {}
-        self._unreadable = 0
-        """In a row."""
+        self._unreadable: Final[Counter[type[rtmp.Event]]] = Counter()
+        """Messages in a row, of each kind: good audio does not make up for video that is broken."""
         self._is_refreshed = False
         """Key frames of the encoder are none: it refreshes pictures piece by piece (intra refresh)."""
         self._fi_ms: int | None = None
@@ -289,27 +290,30 @@ class Encoder:
                 case rtmp.Audio():
                     await self._audio(event)
                 case rtmp.Unreadable():
-                    self._skip(f"a message that cannot be read: {event.why}")
+                    self._skip(event, f"a message that cannot be read: {event.why}")
                     return
                 case rtmp.Connect() | rtmp.Publish() | rtmp.Unpublish():
                     pass
                 case _:
                     assert_never(event)
         except flv.Unsupported as error:
-            raise Closed("unsupported_codec", error.text, REJECTED) from error
+            if self._link is None:
+                raise Closed("unsupported_codec", error.text, REJECTED) from error
+            self._skip(event, error.text)
+            return
         except flv.FlvError as error:
-            self._skip(str(error))
+            self._skip(event, str(error))
             return
         except (BrokenSound, BrokenPicture) as error:
             raise Closed("broken_media", str(error), REJECTED) from error
-        self._unreadable = 0
+        self._unreadable[type(event)] = 0
         await self._open_when_known()
 
-    def _skip(self, why: str) -> None:
+    def _skip(self, event: rtmp.Event, why: str) -> None:
         """Go on without one message. Many in a row are no accident."""
-        self._unreadable += 1
+        self._unreadable[type(event)] += 1
         self.problem("unreadable", f"Something that the encoder sends cannot be read and is skipped: {why}")
-        if self._unreadable > MAX_UNREADABLE:
+        if self._unreadable[type(event)] > MAX_UNREADABLE:
             raise Closed("broken_media", f"What comes is broken: {why}", REJECTED)
 
     def _data(self, event: rtmp.Data) -> None:
@@ -357,8 +361,11 @@ class Encoder:
             self._note_header()
             is_new = self._sound is None
             if is_new or tag.config != self._sound_config:
+                try:
+                    self._sound = await self._work(lambda: Transcoder(tag.config))
+                except BrokenSound as error:
+                    raise flv.FlvError(str(error)) from error
                 self._sound_config = tag.config
-                self._sound = await self._work(lambda: Transcoder(tag.config))
             if is_new:
                 await self._reopen()
         elif tag is not None and self._sound is not None:
