@@ -22,6 +22,7 @@ from rostra.protocol import director, ingest, jwt, signal, sse, whep
 from rostra.protocol.director import ValidationFailed
 from rostra.protocol.json import DecodeError
 from rostra.protocol.wishes import FieldError
+from rostra.server.clients import Client
 from rostra.server.context import Context
 from rostra.server.signalling import _Socket
 from tests.server.harness import PUBLISH_OFFER, VIEW_OFFER, Server
@@ -160,7 +161,7 @@ class Entrance:
             if publishes
             else SubscribeGrant(key, server)
         )
-        self.socket = _Socket(context, grant)
+        self.socket = _Socket(context, grant, Client("127.0.0.1", "test"))
         self.numbers = itertools.count(1)
 
     def command(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
