@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import http.client
+import json
+import resource
 import socket
 import subprocess
 from collections.abc import AsyncIterator
@@ -200,8 +202,6 @@ def _by_node(url: str, path: str, body: bytes, headers: dict[str, str]) -> int:
       const [url, size, headers] = JSON.parse(process.argv[1]);
       fetch(url, {method: "POST", body: "x".repeat(size), headers}).then((r) => console.log(r.status));
     """
-    import json
-
     arguments = json.dumps([url + path, len(body), headers])
     done = subprocess.run(["node", "-e", script, arguments], capture_output=True, timeout=30, check=True)
     return int(done.stdout)
@@ -288,13 +288,12 @@ async def test_the_absolute_form_names_the_host(server: Server) -> None:
 async def test_the_listener_goes_on_when_descriptors_are_gone(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge_server, "_RETRY_S", 0.01)
     taken: list[socket.socket] = []
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with AsyncExitStack() as stack:
         client: Raw = await stack.enter_async_context(raw(server))
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+            highest = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 10, hard))
             try:
                 while True:
                     taken.append(socket.socket())
