@@ -116,3 +116,28 @@ def test_parts_of_no_bytes_are_parts() -> None:
 def test_a_tag_of_too_many_modifiers_is_refused() -> None:
     with pytest.raises(FlvError):
         flv.parse_video(b"\x97" + b"\0\0\7" * 10_000 + b"\0\0\1avc1\0\0\0")
+
+
+def test_a_byte_stream_in_flv_is_taken() -> None:
+    """Annex B where FLV has lengths: some encoders write it."""
+    header, *frames = video("libx264", {"tune": "zerolatency", "g": "10"})
+    assert isinstance(header, flv.VideoHeader)
+    config = flv.parse_avc_config(header.record)
+    record = b"".join(b"\0\0\0\1" + one for one in config.parameter_sets)
+    assert flv.parse_avc_config(record) == config
+    for frame in frames:
+        assert isinstance(frame, flv.VideoFrame)
+        nals = flv.split_avc(frame.data, config.length_size)
+        for code in (b"\0\0\0\1", b"\0\0\1"):
+            assert flv.split_avc(b"".join(code + nal for nal in nals), config.length_size) == nals
+
+
+@pytest.mark.parametrize("record", [b"\0\0\0\1", b"\0\0\1\x68\xce", b"\0\0\1\x67"])
+def test_a_byte_stream_without_a_sequence_parameter_set_is_no_configuration(record: bytes) -> None:
+    with pytest.raises(FlvError):
+        flv.parse_avc_config(record)
+
+
+def test_a_byte_stream_has_a_most_of_parts() -> None:
+    with pytest.raises(FlvError, match="too many"):
+        flv.split_avc(b"\0\0\1\x41" * (flv.MAX_NALS + 1), 4)

@@ -8,8 +8,9 @@ import av
 import pytest
 
 from rostra.ingest import flv, h264
+from rostra.ingest.flv import split_annex_b
 from rostra.ingest.picture import PictureTrack
-from rostra.ingest.reencode import Reencoder, split_annex_b
+from rostra.ingest.reencode import Reencoder
 from tests.ingest.test_flv import video
 from tests.ingest.test_packets import decoded
 

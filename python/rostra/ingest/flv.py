@@ -12,6 +12,7 @@ MAX_CONFIG: Final = 64
 MAX_NALS: Final = 512
 """NAL units of one picture. A 1080p picture in the smallest slices that encoders make has some seventy."""
 
+_START_CODES: Final = (b"\0\0\0\1", b"\0\0\1")
 MAX_MODIFIERS: Final = 16
 """ModEx packets of one tag. One is known."""
 
@@ -208,6 +209,8 @@ def parse_avc_config(record: bytes) -> AvcConfig:
     Raises:
         FlvError: it is broken.
     """
+    if record.startswith(_START_CODES):
+        return _config_of(split_annex_b(record))
     if len(record) < 7 or record[0] != 1:
         raise FlvError("an H264 configuration is cut short")
     sets: list[bytes] = []
@@ -227,12 +230,39 @@ def parse_avc_config(record: bytes) -> AvcConfig:
     return AvcConfig(int.from_bytes(record[1:4], "big"), (record[4] & 3) + 1, tuple(sets))
 
 
+def _config_of(nals: list[bytes]) -> AvcConfig:
+    """Parameter sets that an encoder wrote without a record."""
+    sets = tuple(nal for nal in nals if nal[0] & 0x1F in (7, 8))
+    sps = next((nal for nal in sets if nal[0] & 0x1F == 7 and len(nal) >= 4), None)
+    if sps is None:
+        raise FlvError("an H264 configuration has no sequence parameter set")
+    return AvcConfig(int.from_bytes(sps[1:4], "big"), 4, sets)
+
+
+def split_annex_b(data: bytes) -> list[bytes]:
+    """The NAL units of a byte stream (H.264 annex B)."""
+    parts = data.split(b"\0\0\1")
+    return [nal for part in parts[1:] if (nal := part.rstrip(b"\0"))]
+
+
 def split_avc(data: bytes, length_size: int) -> list[bytes]:
-    """The NAL units of a picture.
+    """The NAL units of a picture, in the format of FLV or, as some encoders write them, as a byte stream (annex B).
 
     Raises:
         FlvError: a length goes past the end, or there are too many.
     """
+    try:
+        return _split_by_length(data, length_size)
+    except FlvError:
+        nals = split_annex_b(data) if data.startswith(_START_CODES) else []
+        if not nals or not all(1 <= nal[0] <= 0x7F and nal[0] & 0x1F for nal in nals):
+            raise  # no byte stream either (H.264 §7.4.1)
+    if len(nals) > MAX_NALS:
+        raise FlvError("an H264 picture has too many parts")
+    return nals
+
+
+def _split_by_length(data: bytes, length_size: int) -> list[bytes]:
     nals: list[bytes] = []
     at = count = 0
     while at < len(data):

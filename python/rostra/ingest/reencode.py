@@ -10,6 +10,8 @@ import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
+from rostra.ingest.flv import split_annex_b
+
 MAX_BROKEN: Final = 50
 """Pictures in a row that do not decode."""
 MAX_PIXELS: Final = 4096 * 2304
@@ -108,12 +110,6 @@ class Reencoder:
         span_ms = max(self._times_ms) - min(self._times_ms)
         rate = round((len(self._times_ms) - 1) * 1000 / span_ms) if span_ms > 0 else _USUAL_RATE
         return min(_MAX_RATE, max(_MIN_RATE, rate))
-
-
-def split_annex_b(data: bytes) -> list[bytes]:
-    """The NAL units of a byte stream (H.264 annex B)."""
-    parts = data.split(b"\0\0\1")
-    return [nal for part in parts[1:] if (nal := part.rstrip(b"\0"))]
 
 
 def _decoder() -> VideoCodecContext:
