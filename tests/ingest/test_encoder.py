@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rostra.ingest import encoder as module
-from rostra.ingest import h264
+from rostra.ingest import flv, h264
 from rostra.ingest.encoder import Encoder, Settings
 from rostra.ingest.reencode import Coded, Reencoder
 from rostra.protocol.ingest import Admitted, Authorise, FromWorker, Open, Opened, Problem, Refused, TrackLine
@@ -522,3 +522,29 @@ async def test_intra_refresh_is_told_as_what_it_is(life: Life, monkeypatch: pyte
     await life.pictures(8)
     text = next(one.text for one in life.server.told if isinstance(one, Problem) and one.code == "no_key_frame")
     assert "intra refresh off" in text
+
+
+async def test_slices_in_tags_of_their_own_are_one_picture(life: Life) -> None:
+    """The RTP marker stands on the last packet of a picture alone: receivers show nothing before it."""
+    life.begin()
+    await life.client.publish("demo?token=t&videoOnly")
+    header, *tags = list(
+        av_tags(options={"tune": "zerolatency", "g": "10", "x264-params": "slices=4:sliced-threads=0"})
+    )
+    life.client.message(header[0], header[2], timestamp=header[1], chunk_stream=6)
+    counts = []
+    for kind, timestamp, body in tags:
+        if kind != 9 or body[1] != 1:
+            life.client.message(kind, body, timestamp=timestamp, chunk_stream=6)
+            continue
+        nals = flv.split_avc(body[5:], 4)
+        first = next(place for place, nal in enumerate(nals) if nal[0] & 0x1F in (1, 5))
+        groups = [nals[: first + 1], *([nal] for nal in nals[first + 1 :])]
+        counts.append(len(groups))
+        for group in groups:
+            data = b"".join(len(nal).to_bytes(4, "big") + nal for nal in group)
+            life.client.message(9, body[:5] + data, timestamp=timestamp, chunk_stream=6)
+    assert min(counts) == 4
+    pictures = await life.pictures(12)
+    slices = [sum(nal[0] & 0x1F in (1, 5) for nal in flv.split_annex_b(picture)) for picture in pictures]
+    assert slices[2:] == [4] * 10, "all but the first, of which nobody knew yet, come whole"

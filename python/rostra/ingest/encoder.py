@@ -351,7 +351,8 @@ class Encoder:
             if self._link is None:
                 self._hold(event)
             else:
-                await self._send_video(self._picture, tag, event.timestamp)
+                for frame, timestamp in self._picture.join(tag, event.timestamp):
+                    await self._send_video(self._picture, frame, timestamp)
 
     async def _audio(self, event: rtmp.Audio) -> None:
         if self._target is None or not self._target.wants_audio:

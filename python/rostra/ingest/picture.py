@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from rostra.ingest import h264, packets
@@ -10,6 +10,8 @@ from rostra.ingest.flv import FlvError, VideoCodec, VideoFrame, VideoHeader, par
 
 MAX_MESSAGES: Final = 16
 """SEI messages that wait for a picture."""
+MAX_JOINED: Final = 8 << 20
+"""Bytes of the tags of one picture."""
 MAX_OFFSET_MS: Final = 5_000
 """Between decoding and presentation: more is no picture order but a broken number."""
 
@@ -42,6 +44,12 @@ class PictureTrack:
         self._number = 0
         self._latest_ms = -1
         self._messages: list[bytes] = []
+        self._timestamp: int | None = None
+        self._is_sliced = False
+        """The encoder sends a tag for each slice."""
+        self._begun: VideoFrame | None = None
+        """A picture whose end is not known yet."""
+        self._begun_at = 0
         self.configure(header)
 
     def configure(self, header: VideoHeader) -> None:
@@ -64,6 +72,42 @@ class PictureTrack:
     def add_message(self, sei: bytes) -> None:
         """Put a SEI message into the next picture; what waits too long is forgotten, the oldest first."""
         self._messages = [*self._messages[-MAX_MESSAGES + 1 :], sei]
+
+    def join(self, frame: VideoFrame, timestamp: int) -> list[tuple[VideoFrame, int]]:
+        """What may be sent now, with its timestamp: whole pictures.
+
+        Some encoders send a tag for each slice. Only the tag behind a picture tells its end, so that their pictures
+        wait for it, from the second one on.
+
+        Raises:
+            FlvError: the tags of a picture are too long together.
+        """
+        is_rest = timestamp == self._timestamp and self._continues(frame)
+        self._timestamp = timestamp
+        self._is_sliced |= is_rest
+        if not self._is_sliced:
+            return [(frame, timestamp)]
+        begun = self._begun
+        if is_rest and begun is not None:
+            data = begun.data + frame.data
+            if len(data) > MAX_JOINED:
+                self._begun = None
+                raise FlvError("the slices of a picture are too long")
+            self._begun = replace(begun, data=data)
+            return []
+        before, self._begun, self._begun_at = self._begun_at, frame, timestamp
+        return [(begun, before)] if begun is not None else []
+
+    def _continues(self, frame: VideoFrame) -> bool:
+        """Whether it begins with a slice that is not the first of its picture: first_mb_in_slice is not 0 (§7.3.3)."""
+        if self.codec is not VideoCodec.H264:
+            return False
+        try:
+            nals = split_avc(frame.data, self._length_size)
+        except FlvError:
+            return False
+        first = next((nal for nal in nals if h264.kind(nal) in (1, h264.IDR) and len(nal) > 1), None)
+        return first is not None and not first[1] & 0x80
 
     def picture(self, frame: VideoFrame, decode_ms: int) -> Picture:
         """Take a picture in, at the time of decoding.
