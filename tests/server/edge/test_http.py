@@ -19,7 +19,7 @@ import structlog
 from rostra.config import HttpConfig
 from rostra.server.edge import connection, stream
 from rostra.server.edge import server as edge_server
-from rostra.server.edge.caps import HEAD_BYTES, ConnectionCaps
+from rostra.server.edge.caps import HEAD_BYTES, HEAD_S, ConnectionCaps
 from tests.server.edge.raw import Raw, raw, upgrade
 from tests.server.harness import Server, configured, running
 
@@ -231,7 +231,7 @@ async def test_answers_leave_at_once(server: Server) -> None:
     async with raw(server) as client:
         client.send(GET)
         await client.response()
-        accepted = [one._socket for one in gc.get_objects() if type(one) is connection.Connection]
+        accepted = [one._socket for one in connections()]
         assert accepted
         assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in accepted if one.fileno() >= 0)
 
@@ -309,3 +309,62 @@ async def test_the_listener_goes_on_when_descriptors_are_gone(server: Server, mo
         assert (await late.response())[0] == 200
         client.send(GET)
         assert (await client.response())[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("HEAD /healthz HTTP/1.1\r\nHost: a\r\n" + "x: y\r\n" * 100, b"431"),
+        ("HEAD /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n", b"400"),
+        ("HEAD ftp://a/ HTTP/1.1\r\nHost: a\r\n", b"400"),
+        ("HEAD /ws/v2/sub/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n", b"404"),
+        ("POST /ws/v2/sub/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n", b"40"),
+        ("GET /ws/v2/sub/x HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n", b"40"),
+        ("GET /ws/v2/sub/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n", b"400"),
+    ],
+)
+async def test_a47_no_refusal_takes_the_server_down(server: Server, head: str, status: bytes) -> None:
+    async with raw(server) as client:
+        client.send(head + "Connection: close\r\n\r\n" if "Upgrade" not in head else head + "\r\n")
+        client.writer.write_eof()
+        assert (await client.ended()).startswith(b"HTTP/1.1 " + status)
+    async with raw(server) as honest:
+        honest.send(GET)
+        assert (await honest.response())[0] == 200
+    assert await metric(server, "rostra_http_faults_total") == 0
+
+
+async def test_a47_a_fault_in_one_connection_closes_that_one(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    async with raw(server) as other:
+        other.send(GET)
+        await other.response()
+        with monkeypatch.context() as patch:
+            patch.setattr(connection, "split_target", broken)
+            async with raw(server) as client:
+                client.send(GET)
+                assert await client.ended() == b""
+        other.send(GET)
+        assert (await other.response())[0] == 200
+    assert await metric(server, "rostra_http_faults_total") == 1
+
+
+async def test_a_head_has_10_s_from_the_accept_and_no_more(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the loop's own time: a first byte that comes late gives no more of it."""
+    loop, ahead_s = asyncio.get_running_loop(), 0.0
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + ahead_s)
+    async with raw(server) as client:
+        await server.until(lambda: any(one._stream._transport is not None for one in connections()))
+        ahead_s = HEAD_S - 1
+        client.send("GET")
+        await server.until(lambda: any(one._stream.received == 3 for one in connections()))
+        ahead_s = HEAD_S + 1
+        assert (await client.ended()).startswith(b"HTTP/1.1 408 ")
+
+
+def connections() -> list[connection.Connection]:
+    """Those of the server, which is in this process."""
+    return [one for one in gc.get_objects() if type(one) is connection.Connection]

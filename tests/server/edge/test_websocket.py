@@ -80,6 +80,18 @@ async def test_a42_a_flooder_is_closed_with_a_reason_and_others_are_answered(
         assert answered > 0
 
 
+async def test_a_flooder_that_falls_silent_when_it_is_closed_is_gone(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "SOCKET_SLOWED_S", 0.0)
+    async with raw_socket(server) as flooder:
+        sessions = await metric(server, 'rostra_http_connections{kind="session"}')
+        flooder.send(frame(PONG) * 680)  # over the budget, and nothing more: no close frame either
+        assert (await close_frame(flooder))[0] == 1008
+        assert await flooder.ended() == b""
+    assert await metric(server, 'rostra_http_connections{kind="session"}') == sessions - 1
+
+
 async def test_one_token_opens_only_so_many_sockets(server: Server) -> None:
     url = await server.url("subscribe")
     async with AsyncExitStack() as stack:

@@ -45,6 +45,8 @@ class EdgeStats:
     heads_refused: int = 0
     """Request heads too large, too slow, or malformed."""
     upgrades_refused: int = 0
+    faults: int = 0
+    """Connections closed by a fault of ours."""
     sockets_flooding: int = 0
     """WebSockets closed for sending more than their budget for too long."""
 
@@ -82,6 +84,8 @@ class Connection:
         self._group = ""
         self._task: asyncio.Task[Any] | None = None
         self._has_request = False
+        self._is_head = False
+        """The latest request is a ``HEAD``."""
         self._is_closed = False
         self._stream: Final = Stream(
             is_tls=context.scheme == "https", on_lost=self._on_lost, on_stalled=self._on_stalled
@@ -115,6 +119,12 @@ class Connection:
             if not self._has_request:
                 self._task.cancel()
 
+    def cancel(self) -> None:
+        """End it at once, and what the application does for its request."""
+        self.abort()
+        if self._task is not None:
+            self._task.cancel()
+
     def close_if_idle(self) -> None:
         """End it, unless it serves a request."""
         if not self._has_request:
@@ -131,6 +141,10 @@ class Connection:
                 raise
         except OSError:  # the client went away, or speaks no TLS
             pass
+        except Exception:
+            # A fault of ours costs this connection. Passed on, it would end all of them.
+            self._context.stats.faults += 1
+            log.exception("connection failed")
         finally:
             self._stream.abort()
             self._socket.close()
@@ -145,9 +159,9 @@ class Connection:
             ssl_handshake_timeout=TLS_HANDSHAKE_S if tls is not None else None,
         )
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
-        wait_s = HEAD_S
-        while await self._serve_one(http, wait_s):
-            wait_s = IDLE_S
+        began_s: float | None = asyncio.get_running_loop().time()
+        while await self._serve_one(http, began_s):
+            began_s = None
         await self._flush()
 
     async def _flush(self) -> None:
@@ -155,16 +169,16 @@ class Connection:
         self._stream.close()
         await self._stream.wait_until_lost()
 
-    async def _serve_one(self, http: h11.Connection, wait_s: float) -> bool:
-        """Serve one request; whether the connection may serve another."""
+    async def _serve_one(self, http: h11.Connection, began_s: float | None) -> bool:
+        """Serve one request; whether the connection may serve another. ``began_s``: of the first one, the accept."""
         try:
-            request = await self._read_head(http, wait_s)
+            request = await self._read_head(http, began_s)
             if request is None:
                 return False
             scope = self._scope(request)
         except (_HeadRefused, BadTarget) as refusal:
             self._context.stats.heads_refused += 1
-            await self._refuse(http, refusal.status)
+            await self._refuse(http, refusal.status, is_head=self._is_head)
             return False
         self._has_request = True
         try:
@@ -174,22 +188,24 @@ class Connection:
             if self._member is not None:
                 self._context.gate.end_session(self._member)
 
-    async def _read_head(self, http: h11.Connection, wait_s: float) -> h11.Request | None:
+    async def _read_head(self, http: h11.Connection, began_s: float | None) -> h11.Request | None:
         """The next request. ``None``: there is none.
 
         Raises:
             _HeadRefused: too large, too slow or malformed.
         """
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(IDLE_S if began_s is None else HEAD_S):
                 if not http.trailing_data[0] and not await self._stream.wait_for_data():
                     return None
         except TimeoutError:
             return None
+        began_s = loop.time() if began_s is None else began_s
         if self._member is not None and not self._member.is_proxy:
             await self._context.turns.take(self._group)
         try:
-            async with asyncio.timeout(HEAD_S):
+            async with asyncio.timeout_at(began_s + HEAD_S):
                 while (event := http.next_event()) is h11.NEED_DATA:
                     http.receive_data(await self._stream.read(READ_BYTES))
         except TimeoutError:
@@ -200,14 +216,15 @@ class Connection:
             raise _HeadRefused(error.error_status_hint) from None
         if not isinstance(event, h11.Request):
             return None
+        self._is_head = event.method == b"HEAD"
         size = len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers)
         if len(event.headers) > HEAD_FIELDS or size > HEAD_BYTES:
             raise _HeadRefused(431)
         return event
 
-    async def _refuse(self, http: h11.Connection, status: int) -> None:
+    async def _refuse(self, http: h11.Connection, status: int, *, is_head: bool) -> None:
         if http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._stream.write(plain_response(http, status))
+            self._stream.write(plain_response(http, status, is_head=is_head))
             await self._stream.linger()
 
     def _scope(self, request: h11.Request) -> Scope:
@@ -236,7 +253,7 @@ class Connection:
             return await self._run_application(http, request, scope)
         self._group = group(client_address(scope, self._context.trusted_proxies))
         if not self._context.gate.begin_request(self._group):
-            await self._refuse(http, 503)
+            await self._refuse(http, 503, is_head=self._is_head)
             return False
         try:
             await self._context.turns.take(self._group)

@@ -38,8 +38,8 @@ def reason(status: int) -> bytes:
         return b""
 
 
-def plain_response(http: h11.Connection, status: int) -> bytes:
-    """A whole response of the server itself, after which the connection ends."""
+def plain_response(http: h11.Connection, status: int, *, is_head: bool = False) -> bytes:
+    """A whole response of the server itself, after which the connection ends. ``is_head``: it answers ``HEAD``."""
     text = reason(status) + b"\n"
     fields = [
         (b"content-type", b"text/plain; charset=utf-8"),
@@ -49,7 +49,7 @@ def plain_response(http: h11.Connection, status: int) -> bytes:
     ]
     events = (
         h11.Response(status_code=status, headers=fields, reason=reason(status)),
-        h11.Data(data=text),
+        *((h11.Data(data=text),) if not is_head else ()),
         h11.EndOfMessage(),
     )
     return b"".join(http.send(event) or b"" for event in events)
@@ -92,18 +92,19 @@ class Exchange:
         try:
             await app(self._scope, self.receive, self.send)
         except Exception:
-            log.exception("request failed", path=self._scope["path"])
+            log.exception("request failed", method=self._scope["method"])
         if self._is_complete or self._stream.is_lost:
             return
         if self._has_started:
             self._stream.abort()
         else:
-            self._stream.write(plain_response(self._http, 500))
+            self._stream.write(plain_response(self._http, 500, is_head=self._is_head))
 
     async def receive(self) -> Message:
         """The next part of the body; after it, the end of the connection."""
         if self._body:
-            return {"type": "http.request", "body": self._body.pop(0), "more_body": not self.is_request_read}
+            body = self._body.pop(0)
+            return {"type": "http.request", "body": body, "more_body": bool(self._body) or not self.is_request_read}
         if self.is_request_read or self._is_complete:
             if not self._is_complete:
                 await self._stream.wait_for_end()

@@ -58,7 +58,7 @@ class Edge:
         except TimeoutError:
             log.warning("requests did not end in time", connections=len(self._open))
         for connection in list(self._open):
-            connection.abort()
+            connection.cancel()
 
     def _listen(self, tasks: asyncio.TaskGroup) -> None:
         if not self._stop.is_set():
@@ -68,12 +68,10 @@ class Edge:
         for _ in range(ACCEPTS_PER_TURN):
             try:
                 accepted, address = self._listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
             except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-                self._wait_for_room(tasks, error)
+                # Beside a lack of room, it tells what happened to the connection that was to come (accept(2)).
+                if error.errno in _NO_ROOM:
+                    self._wait_for_room(tasks, error)
                 return
             self._begin(tasks, accepted, normalise(address[0]))
 

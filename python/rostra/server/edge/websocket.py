@@ -39,7 +39,9 @@ _NO_FRAMES.setLevel(logging.WARNING)
 
 
 def is_upgrade(request: h11.Request) -> bool:
-    """Whether a request wants a WebSocket."""
+    """Whether a request wants a WebSocket. Only a GET can (RFC 6455 §4.1); another method ignores the upgrade."""
+    if request.method != b"GET" or request.http_version != b"1.1":
+        return False
     fields = {name: value.lower() for name, value in request.headers}
     return b"websocket" in fields.get(b"upgrade", b"") and b"upgrade" in fields.get(b"connection", b"")
 
@@ -96,7 +98,7 @@ class WebSocketSession:
         try:
             await app(self._scope, self.receive, self.send)
         except Exception:
-            log.exception("socket failed", path=self._scope["path"])
+            log.exception("socket failed")
         finally:
             if self._probe is not None:
                 self._probe.cancel()
@@ -136,6 +138,8 @@ class WebSocketSession:
             if frames.state is not State.OPEN or self._stream.is_lost:
                 return self._disconnected(frames)
             await self._slow_down(frames)
+            if frames.state is not State.OPEN:
+                return self._disconnected(frames)  # a flooder that is closed may say nothing any more
             if await self._stream.wait_for_data():
                 await self._turns.take(self._group)
             self._take(frames, await self._stream.read(SOCKET_READ_BYTES))
