@@ -34,7 +34,7 @@ class Raw:
                     await self.writer.drain()
                 sent += len(data)
                 await asyncio.sleep(0)
-        except OSError:
+        except ConnectionError:
             pass
         return sent
 
@@ -62,7 +62,7 @@ class Raw:
             async with asyncio.timeout(TIMEOUT_S):
                 while part := await self.reader.read(65536):
                     data += part
-        except OSError:
+        except ConnectionError:
             pass
         return data
 
