@@ -149,6 +149,16 @@ def test_the_channel_reads_any_fields_of_any_message(kind: str, fields: dict[str
         assert ingest.encode(ingest.decode_from_worker(body))
 
 
+class Nobody:
+    """A connection that is closed for nobody."""
+
+    def protect(self) -> None:
+        """It is safe."""
+
+    def expose(self) -> None:
+        """It is safe all the same."""
+
+
 class Entrance:
     """A socket of a server without media, and what it answers."""
 
@@ -161,7 +171,7 @@ class Entrance:
             if publishes
             else SubscribeGrant(key, server)
         )
-        self.socket = _Socket(context, grant, Client("127.0.0.1", "test"))
+        self.socket = _Socket(context, grant, Client("127.0.0.1", "test"), Nobody())
         self.numbers = itertools.count(1)
 
     def command(self, name: str, data: dict[str, Any]) -> dict[str, Any]:

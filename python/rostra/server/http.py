@@ -13,7 +13,7 @@ from rostra.config import ROOT_PATH, Config
 from rostra.model.ids import StreamKey
 from rostra.protocol.director import encode_fail
 from rostra.server.addresses import client_address, group, normalise
-from rostra.server.edge.connection import CONNECTION
+from rostra.server.edge.connection import CONNECTION, Connection
 
 BODY_TIMEOUT_S: Final = 10
 _LENGTH: Final = re.compile("[0-9]{1,18}")
@@ -167,13 +167,10 @@ def _failure(request: Request, status: int, message: str) -> Response:
     return PlainTextResponse(message, status) if request.url.path.startswith(DOORS) else fail(status, message)
 
 
-def authenticate(connection: HTTPConnection, token: str) -> None:
-    """The client showed a good token, so that its connection is not closed to make room for strangers.
-
-    Raises:
-        TooManySessions: the token, the address or the server has enough of them.
-    """
-    connection.scope["extensions"][CONNECTION]["connection"].authenticate(token)
+def edge_connection(connection: HTTPConnection) -> Connection:
+    """The connection that a request came by. It is told of good tokens, and then not closed to make room for others."""
+    found: Connection = connection.scope["extensions"][CONNECTION]["connection"]
+    return found
 
 
 class Headers:

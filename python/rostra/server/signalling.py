@@ -5,7 +5,7 @@ One socket is one publisher or one viewer. What it may do was decided when its t
 
 import asyncio
 import hmac
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 
 import structlog
 from starlette.routing import WebSocketRoute
@@ -23,7 +23,7 @@ from rostra.server.addresses import group
 from rostra.server.clients import Client, log_opened
 from rostra.server.context import Context
 from rostra.server.edge.gate import TooManySessions
-from rostra.server.http import authenticate, fail
+from rostra.server.http import edge_connection, fail
 from rostra.server.outbox import Outbox
 
 CLUSTER: Final = "local"
@@ -93,14 +93,16 @@ class Sockets:
             await self._forbid(websocket, "a token for another socket")
             return None
         try:
-            authenticate(websocket, token)
+            is_anonymous = _is_anonymous(grant)
+            edge_connection(websocket).authenticate(token, is_anonymous=is_anonymous)
         except TooManySessions:
             await websocket.send_denial_response(fail(429, "Too many sockets of this token or address"))
             return None
         return grant
 
     async def _run(self, websocket: WebSocket, grant: Grant) -> None:
-        socket = _Socket(self._context, grant, self._context.client(websocket))
+        client = self._context.client(websocket)
+        socket = _Socket(self._context, grant, client, edge_connection(websocket))
         self._open.add(socket)
         self._none_open.clear()
         try:
@@ -110,6 +112,21 @@ class Sockets:
             self._open.discard(socket)
             if not self._open:
                 self._none_open.set()
+
+
+class Protectable(Protocol):
+    """A connection whose client may use its token."""
+
+    def protect(self) -> None:
+        """It does: the connection is not closed for others."""
+
+    def expose(self) -> None:
+        """It does no longer."""
+
+
+def _is_anonymous(grant: Grant) -> bool:
+    """Whether anybody gets such a token."""
+    return isinstance(grant, SubscribeGrant) and grant.is_anonymous
 
 
 class _Ended(Exception):  # noqa: N818 — the normal end of a socket
@@ -123,7 +140,9 @@ class _Ended(Exception):  # noqa: N818 — the normal end of a socket
 class _Socket:
     """One signalling socket. It is the ``Peer`` of its transport, of which it has one at a time."""
 
-    def __init__(self, context: Context, grant: Grant, client: Client) -> None:
+    def __init__(self, context: Context, grant: Grant, client: Client, connection: Protectable) -> None:
+        """``connection``: what carries it."""
+        self._connection: Final = connection
         self._hub: Final = context.hub
         self._client: Final = client
         self._grant: Final = grant
@@ -256,6 +275,7 @@ class _Socket:
             address=group(self._client.address),
         )
         self._transport = opened.transport
+        self._connection.protect()
         log_opened(self._client, "socket", grant.stream, "viewer", opened.transport)
         subscriber, view = opened.names
         answer = signal.Viewed(sdp.write(opened.answer), subscriber, CLUSTER, view, str(grant.stream))
@@ -277,6 +297,8 @@ class _Socket:
         self._hub.leave(self._opened(otherwise))
         self._transport = None
         self._outbox.forget()
+        if _is_anonymous(self._grant):
+            self._connection.expose()
 
     def _opened(self, otherwise: str) -> TransportId:
         if self._transport is None:

@@ -23,7 +23,7 @@ from rostra.server.admission import Offline, admit_viewer
 from rostra.server.clients import log_opened
 from rostra.server.context import Context
 from rostra.server.edge.gate import TooManySessions
-from rostra.server.http import address_group, authenticate, check_body, origin, root_path
+from rostra.server.http import address_group, check_body, edge_connection, origin, root_path
 from rostra.server.outbox import Outbox
 from rostra.server.resources import MAX_STREAMS, EventStream, Kind, Resource, Resources, credentials, digest
 from rostra.server.whip import METHODS, restarted
@@ -207,7 +207,7 @@ async def _event_stream(context: Context, resources: Resources, name: str, strea
         case "GET":
             found = _found(resources, name, stream)[1]
             try:
-                authenticate(request, found.id)
+                edge_connection(request).authenticate(found.id)
             except TooManySessions:
                 raise HTTPException(429, "Too many connections of this session or address") from None
             return Listening(found)

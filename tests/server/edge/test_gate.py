@@ -1,5 +1,7 @@
 """Who may hold a connection, and who has to go."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +93,35 @@ def test_the_same_token_elsewhere_is_not_the_same_share() -> None:
     assert gate.sessions == CAPS.sessions
 
 
+def test_a_token_that_anybody_gets_makes_no_session_until_it_is_used() -> None:
+    crowd = Crowd()
+    first = crowd.come("first", "a")
+    assert first is not None
+    crowd.gate.authenticate(first, "a", b"token", is_anonymous=True)
+    assert (crowd.gate.strangers, crowd.gate.sessions) == (1, 0)
+    crowd.gate.protect(first)
+    assert (crowd.gate.strangers, crowd.gate.sessions) == (0, 1)
+    crowd.gate.expose(first)
+    assert (crowd.gate.strangers, crowd.gate.sessions) == (1, 0)
+    for number in range(CAPS.strangers_per_address):
+        crowd.come(str(number), "a")
+    assert crowd.closed == ["first"]
+
+
+def test_sockets_of_a_token_are_counted_used_or_not() -> None:
+    gate = Gate(CAPS)
+    for _ in range(CAPS.sessions_per_token):
+        member = gate.admit("a", lambda: None)
+        assert member is not None
+        gate.authenticate(member, "a", b"token", is_anonymous=True)
+    late = gate.admit("a", lambda: None)
+    assert late is not None
+    with pytest.raises(TooManySessions, match="token"):
+        gate.authenticate(late, "a", b"token", is_anonymous=True)
+    gate.leave(member)
+    gate.authenticate(late, "a", b"token", is_anonymous=True)
+
+
 def test_a_trusted_proxy_is_no_stranger() -> None:
     crowd = Crowd()
     crowd.come("proxy", "a", is_proxy=True)
@@ -103,11 +134,11 @@ def test_a_trusted_proxy_is_no_stranger() -> None:
 
 def test_requests_behind_a_proxy_are_counted_by_the_forwarded_address() -> None:
     gate = Gate(CAPS)
-    assert [gate.begin_request("far") for _ in range(3)] == [True, True, False]
-    assert not gate.begin_request("far")
-    assert gate.begin_request("other")
-    gate.end_request("far")
-    assert gate.begin_request("far")
+    assert [gate.begin_forwarded("far") for _ in range(3)] == [True, True, False]
+    assert not gate.begin_forwarded("far")
+    assert gate.begin_forwarded("other")
+    gate.end_forwarded("far")
+    assert gate.begin_forwarded("far")
 
 
 def test_a_small_descriptor_limit_leaves_most_descriptors_to_others() -> None:
@@ -116,9 +147,8 @@ def test_a_small_descriptor_limit_leaves_most_descriptors_to_others() -> None:
     assert connection_caps(1 << 20) == ConnectionCaps()
 
 
-ACTIONS = st.lists(
-    st.tuples(st.sampled_from(["come", "leave", "session", "end"]), st.sampled_from("abcd")), max_size=80
-)
+NAMES = ["come", "leave", "session", "anonymous", "protect", "expose", "end"]
+ACTIONS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from("abcd")), max_size=80)
 
 
 @given(ACTIONS)
@@ -146,10 +176,18 @@ def test_counts_are_those_of_the_members_whatever_happens(actions: list[tuple[st
             try:
                 gate.authenticate(mine[0], group, b"token")
             except TooManySessions:
-                assert mine[0].session is None
+                assert not mine[0].is_session
+        elif mine and action == "anonymous":
+            with contextlib.suppress(TooManySessions):
+                gate.authenticate(mine[0], group, group.encode(), is_anonymous=True)
+        elif mine and action == "protect":
+            with contextlib.suppress(TooManySessions):
+                gate.protect(mine[0])
+        elif mine and action == "expose":
+            gate.expose(mine[0])
         elif mine:
-            gate.end_session(mine[0])
-        assert gate.sessions == sum(one.session is not None for one in alive)
-        assert gate.strangers == sum(one.session is None for one in alive)
-        assert gate.strangers <= CAPS.strangers + CAPS.sessions
+            gate.end_request(mine[0])
+        assert gate.sessions == sum(one.is_session for one in alive)
+        assert gate.strangers == sum(not one.is_session for one in alive)
+        assert gate.strangers <= CAPS.strangers
         assert gate.sessions <= CAPS.sessions

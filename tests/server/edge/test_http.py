@@ -20,8 +20,8 @@ from rostra.config import HttpConfig
 from rostra.server.edge import connection, stream
 from rostra.server.edge import server as edge_server
 from rostra.server.edge.caps import HEAD_BYTES, HEAD_S, ConnectionCaps
-from tests.server.edge.raw import Raw, raw, upgrade
-from tests.server.harness import Server, configured, running
+from tests.server.edge.raw import Raw, frame, raw, upgrade
+from tests.server.harness import VIEW_OFFER, Server, configured, running
 
 MEGABYTE = 1 << 20
 GET = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -131,6 +131,33 @@ async def test_a40_a45_many_addresses_do_not_keep_another_out(tmp_path: Path, mo
                 await stack.enter_async_context(raw(server, source=f"127.0.0.{address}"))
         honest.send(GET)
         assert (await honest.response())[0] == 200, "it holds one place; the flooders close each other's"
+
+
+async def test_a45_sockets_that_anybody_may_open_keep_no_viewer_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ConnectionCaps(strangers=16, strangers_per_address=8, sessions=4, sessions_per_address=4)
+    monkeypatch.setattr("rostra.app.connection_caps", lambda _: few)
+    async with running(tmp_path) as server, server.publisher(), AsyncExitStack() as stack:
+
+        async def anonymous(source: str) -> Raw:
+            body = {"streamName": "demo", "streamAccountId": server.account.id}
+            data = (await server.direct("subscribe", body)).json()["data"]
+            client = await stack.enter_async_context(raw(server, source=source))
+            client.send(upgrade(f"{data['urls'][0]}?token={data['jwt']}"))
+            assert await client.status() == 101
+            return client
+
+        watching = await anonymous("127.0.0.99")
+        view = {"type": "cmd", "transId": 1, "name": "view", "data": {"sdp": VIEW_OFFER}}
+        watching.send(frame(1, json.dumps(view).encode()))
+        assert (await watching.reader.readexactly(1)) == b"\x81"
+        for address in range(2, 12):
+            for _ in range(4):
+                await anonymous(f"127.0.0.{address}")
+        async with server.socket("subscribe") as honest:
+            await server.viewed(honest)
+        assert watching.is_open(), "who watches is a session, although anybody may"
 
 
 async def test_behind_a_trusted_proxy_requests_count_by_the_forwarded_address(

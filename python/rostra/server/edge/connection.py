@@ -1,6 +1,7 @@
 """One connection: request after request, or one WebSocket."""
 
 import asyncio
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -25,7 +26,7 @@ from rostra.server.edge.caps import (
     TLS_HANDSHAKE_S,
 )
 from rostra.server.edge.exchange import Exchange, plain_response
-from rostra.server.edge.gate import Gate, Member
+from rostra.server.edge.gate import Gate, Member, TooManySessions
 from rostra.server.edge.stream import Stream
 from rostra.server.edge.target import BadTarget, split_target
 from rostra.server.edge.websocket import WebSocketSession, is_upgrade
@@ -93,14 +94,28 @@ class Connection:
 
     # --- For the application ------------------------------------------------------------------------------------
 
-    def authenticate(self, token: str) -> None:
+    def authenticate(self, token: str, *, is_anonymous: bool = False) -> None:
         """The client showed a good token: from now on the connection is a session, and nobody evicts it.
+
+        ``is_anonymous``: anybody gets such a token. The connection is a session from ``protect`` to ``expose``.
 
         Raises:
             TooManySessions: of this token and address, of the address, or of all.
         """
         if self._member is not None:
-            self._context.gate.authenticate(self._member, self._group, hashlib.sha256(token.encode()).digest())
+            digest = hashlib.sha256(token.encode()).digest()
+            self._context.gate.authenticate(self._member, self._group, digest, is_anonymous=is_anonymous)
+
+    def protect(self) -> None:
+        """The client uses its token. Where there are too many sessions, the connection stays a stranger."""
+        if self._member is not None:
+            with contextlib.suppress(TooManySessions):
+                self._context.gate.protect(self._member)
+
+    def expose(self) -> None:
+        """The client uses its token no longer."""
+        if self._member is not None:
+            self._context.gate.expose(self._member)
 
     # --- For the server -----------------------------------------------------------------------------------------
 
@@ -186,7 +201,7 @@ class Connection:
         finally:
             self._has_request = False
             if self._member is not None:
-                self._context.gate.end_session(self._member)
+                self._context.gate.end_request(self._member)
 
     async def _read_head(self, http: h11.Connection, began_s: float | None) -> h11.Request | None:
         """The next request. ``None``: there is none.
@@ -252,14 +267,14 @@ class Connection:
         if self._member is None or not self._member.is_proxy:
             return await self._run_application(http, request, scope)
         self._group = group(client_address(scope, self._context.trusted_proxies))
-        if not self._context.gate.begin_request(self._group):
+        if not self._context.gate.begin_forwarded(self._group):
             await self._refuse(http, 503, is_head=self._is_head)
             return False
         try:
             await self._context.turns.take(self._group)
             return await self._run_application(http, request, scope)
         finally:
-            self._context.gate.end_request(self._group)
+            self._context.gate.end_forwarded(self._group)
 
     async def _run_application(self, http: h11.Connection, request: h11.Request, scope: Scope) -> bool:
         if is_upgrade(request):
