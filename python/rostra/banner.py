@@ -11,7 +11,7 @@ from rich.markup import escape
 from rostra import __version__
 from rostra.app import Ready
 from rostra.config import Address, Config
-from rostra.server.addresses import is_loopback
+from rostra.model.addresses import is_loopback
 
 MAX_SHOWN: Final = 4
 """Addresses of this machine that are listed."""

@@ -2,10 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from rostra.model.addresses import normalise
 from rostra.model.bandwidth import DEFAULT_MAX_BPS, MAX_BPS
 from rostra.model.ice import IceServer
 
@@ -142,11 +143,10 @@ def parse_ip(text: str, option: str) -> str:
         ConfigError: it is none.
     """
     try:
-        address = ip_address(text)
-        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        return str(mapped or address)
+        ip_address(text)
     except ValueError:
         raise ConfigError(f"{option} wants an IP address, like 127.0.0.1 or 0.0.0.0, and got {text!r}") from None
+    return normalise(text)
 
 
 _ICE_URL: Final = re.compile(r"(?:stuns?|turns?):[A-Za-z0-9.\[\]:_-]{1,255}(?:\?transport=(?:udp|tcp))?")

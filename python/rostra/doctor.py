@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from rostra.config import Address
-from rostra.server.addresses import is_loopback
+from rostra.model.addresses import is_loopback
 
 _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103

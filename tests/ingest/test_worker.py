@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiortc.rtp import RtpPacket
 
-from rostra.ingest.worker import MAX_STRANGERS_FROM_ONE, network_of
+from rostra.ingest.worker import MAX_STRANGERS_FROM_ONE
 from rostra.model.media import Codec, Kind
 from rostra.server import rtmp as module
 from tests.ingest.client import Client, chunks, fields, number, text
@@ -341,19 +341,6 @@ import rostra.ingest.__main__
             with contextlib.suppress(ProcessLookupError):
                 worker.kill()
             await worker.wait()
-
-
-@pytest.mark.parametrize(
-    ("peer", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1::"),
-        ("fe80::1%eth0", "fe80::"),
-    ],
-)
-def test_connections_count_by_what_one_customer_has_of_addresses(peer: str, network: str) -> None:
-    assert network_of(peer) == network
 
 
 async def test_a_worker_that_cannot_be_started_is_tried_again(ingest: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rostra.server.addresses import client_address, group, is_loopback, normalise
+from rostra.model.addresses import group, is_loopback, normalise
+from rostra.server.addresses import client_address
 
 
 @pytest.mark.parametrize(

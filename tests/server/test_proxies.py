@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rostra.config import Address, ConfigError, HttpConfig, parse_ip, parse_root_path
-from rostra.server.addresses import client_address, group
+from rostra.model.addresses import group
+from rostra.server.addresses import client_address
 from tests.server.harness import PUBLISH_OFFER, Server, configured, running
 from tests.server.whip_client import WHEP_OFFER, whep, whip
 

@@ -4,34 +4,23 @@ import pytest
 
 from rostra.hub import Hub
 from rostra.media.fake import FakeEngine
+from rostra.model.rate import Allowance
 from rostra.server import resources
-from rostra.server.resources import Bucket, Resources
-
-
-def test_a_bucket_gives_so_many_at_once_and_then_so_many_a_second() -> None:
-    bucket = Bucket(3, 2.0)
-    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
-    assert [bucket.take(100.4), bucket.take(100.5), bucket.take(100.6)] == [False, True, False]
-    assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]
-
-
-def test_a_clock_that_goes_back_fills_nothing() -> None:
-    bucket = Bucket(1, 1.0)
-    assert [bucket.take(10.0), bucket.take(5.0), bucket.take(5.5)] == [True, False, False]
+from rostra.server.resources import Resources
 
 
 def test_tokens_that_were_not_used_for_a_while_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens come and go without end; what is remembered of them does not."""
     monkeypatch.setattr(resources, "MAX_MAKERS", 4)
     monkeypatch.setattr(resources, "MAKES", (2, 1.0))
-    made: list[Bucket] = []
+    made: list[Allowance] = []
 
-    class Counted(Bucket):
-        def __init__(self, burst: int, per_s: float) -> None:
+    class Counted(Allowance):
+        def __init__(self, burst: float, per_s: float) -> None:
             super().__init__(burst, per_s)
             made.append(self)
 
-    monkeypatch.setattr(resources, "Bucket", Counted)
+    monkeypatch.setattr(resources, "Allowance", Counted)
     engine = FakeEngine()
     found = Resources(Hub(engine))
     assert [found.may_publish("busy", 100.0) for _ in range(3)] == [True, True, False]

@@ -105,6 +105,8 @@ class Encoder:
 
     def __init__(self, number: int, connection: socket.socket, peer: str, settings: Settings) -> None:
         self.number: Final = number
+        self.is_admitted = False
+        """It has shown a good token, and holds a place of encoders."""
         self._socket: Final = connection
         self._peer: Final = peer
         self._settings: Final = settings

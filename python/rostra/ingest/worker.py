@@ -7,14 +7,15 @@ import logging
 import os
 import resource
 import socket
+from collections import Counter
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 from rostra.ingest.channel import Channel
 from rostra.ingest.encoder import Encoder, Settings, Stuck
-from rostra.model.places import OldestByGroup
+from rostra.model.addresses import group
+from rostra.model.places import Places
 from rostra.protocol.ingest import (
     ALIVE_S,
     Alive,
@@ -32,7 +33,7 @@ from rostra.protocol.ingest import (
 MAX_ENCODERS: Final = 512
 """Encoders that were admitted."""
 MAX_ENCODERS_FROM_ONE: Final = 256
-"""Of one network (``network_of``): a studio behind a NAT, or a proxy, has fewer."""
+"""Of one network (``addresses.group``): a studio behind a NAT, or a proxy, has fewer."""
 MAX_STRANGERS: Final = 256
 """Connections that have not been admitted yet. An honest one is for less than a second."""
 MAX_STRANGERS_FROM_ONE: Final = 64
@@ -59,8 +60,9 @@ class Worker:
         self._encoders: Final[dict[int, Encoder]] = {}
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
         self._networks: Final[dict[int, str]] = {}
-        self._strangers: Final[OldestByGroup[int]] = OldestByGroup()
-        self._admitted: Final[OldestByGroup[int]] = OldestByGroup()
+        self._strangers: Final[Places[int]] = Places(MAX_STRANGERS, MAX_STRANGERS_FROM_ONE)
+        self._admitted: Final[Counter[str]] = Counter()
+        """Encoders that were admitted, by network."""
         self._questions: Final[dict[int, asyncio.Future[tuple[Any, int | None]]]] = {}
         self._numbers: Final = itertools.count(1)
         self._closed: Final = asyncio.Event()
@@ -92,10 +94,11 @@ class Worker:
     def admit(self, number: int) -> bool:
         """Whether there is a place for a connection whose token is good."""
         network = self._networks[number]
-        self._strangers.remove(number)
-        if len(self._admitted) >= MAX_ENCODERS or self._admitted.count(network) >= MAX_ENCODERS_FROM_ONE:
+        self._strangers.leave(number)
+        if self._admitted.total() >= MAX_ENCODERS or self._admitted[network] >= MAX_ENCODERS_FROM_ONE:
             return False
-        self._admitted.add(number, network)
+        self._admitted[network] += 1
+        self._encoders[number].is_admitted = True
         return True
 
     async def _say_alive(self) -> None:
@@ -115,23 +118,12 @@ class Worker:
             peer = str(address[0])
             connection.setblocking(False)
             number = next(self._numbers)
-            network = self._networks[number] = network_of(peer)
-            self._make_room(network)
-            self._strangers.add(number, network)
+            network = self._networks[number] = group(peer)
+            if (loser := self._strangers.take(number, network)) is not None:
+                self._encoders[loser].drop()
             encoder = self._encoders[number] = Encoder(number, connection, peer, self._settings)
             self._tasks[number] = tasks.create_task(self._serve(encoder))
             await asyncio.sleep(0)  # where the next one waits already, no accept does
-
-    def _make_room(self, network: str) -> None:
-        """At a cap of strangers the oldest goes: of the network with its share, else of the network with most."""
-        if self._strangers.count(network) >= MAX_STRANGERS_FROM_ONE:
-            oldest = self._strangers.oldest_of(network)
-        elif len(self._strangers) >= MAX_STRANGERS:
-            oldest = self._strangers.oldest_of_largest()
-        else:
-            return
-        self._strangers.remove(oldest)
-        self._encoders[oldest].drop()
 
     async def _serve(self, encoder: Encoder) -> None:
         try:
@@ -146,9 +138,12 @@ class Worker:
             del self._encoders[encoder.number]
             self._tasks.pop(encoder.number, None)
             self._questions.pop(encoder.number, None)
-            self._strangers.remove(encoder.number)
-            self._admitted.remove(encoder.number)
-            del self._networks[encoder.number]
+            self._strangers.leave(encoder.number)
+            network = self._networks.pop(encoder.number)
+            if encoder.is_admitted:
+                self._admitted[network] -= 1
+                if not self._admitted[network]:
+                    del self._admitted[network]
         self.tell(Ended(encoder.number, reason))
 
     def _on_message(self, data: bytes, descriptor: int | None) -> None:
@@ -165,16 +160,6 @@ class Worker:
 
     def _on_close(self) -> None:
         self._closed.set()
-
-
-def network_of(peer: str) -> str:
-    """What one customer has of addresses: one of IPv4, 2⁶⁴ of IPv6 (RFC 6177)."""
-    address = ip_address(peer)
-    if isinstance(address, IPv4Address):
-        return peer
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(IPv6Address(int(address) >> 64 << 64))
 
 
 def limit() -> None:

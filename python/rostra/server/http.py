@@ -10,9 +10,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rostra.config import ROOT_PATH, Config
+from rostra.model.addresses import group, normalise
 from rostra.model.ids import StreamKey
 from rostra.protocol.director import encode_fail
-from rostra.server.addresses import client_address, group, normalise
+from rostra.server.addresses import client_address
 from rostra.server.edge.connection import CONNECTION, Connection
 
 BODY_TIMEOUT_S: Final = 10

@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 import rostra
 from rostra import __version__
-from rostra.server.addresses import is_loopback
+from rostra.model.addresses import is_loopback
 from rostra.server.context import Context
 from rostra.server.http import fail, host_name, is_absolute_form
 

@@ -18,6 +18,7 @@ from rostra.hub import Hub
 from rostra.model.description import IceCredentials, SessionDescription
 from rostra.model.effects import SignalEvent
 from rostra.model.media import Mid, TransportId
+from rostra.model.rate import Allowance
 from rostra.protocol import sdpfrag
 from rostra.server.outbox import Outbox
 
@@ -43,30 +44,6 @@ class Kind(StrEnum):
 
     WHIP = "whip"
     WHEP = "whep"
-
-
-class Bucket:
-    """So many at once, and so many a second after that."""
-
-    def __init__(self, burst: int, per_s: float) -> None:
-        self._burst: Final = burst
-        self._per_s: Final = per_s
-        self._left = float(burst)
-        self._at_s: float | None = None
-
-    def take(self, now_s: float) -> bool:
-        """Whether there is one. ``now_s`` is of any clock that does not go back."""
-        passed_s = max(0.0, now_s - self._at_s) if self._at_s is not None else 0.0
-        self._left = min(self._burst, self._left + passed_s * self._per_s)
-        self._at_s = now_s
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-    def is_full(self, now_s: float) -> bool:
-        """Whether it is as good as a new one."""
-        return self._at_s is None or self._left + max(0.0, now_s - self._at_s) * self._per_s >= self._burst
 
 
 @dataclass(slots=True)
@@ -111,7 +88,7 @@ class Resource:
     places: dict[Mid, int] = field(default_factory=dict)
     """Where each m-line stands in the answer."""
     pictures: tuple[Mid, ...] = ()
-    changes: Bucket = field(default_factory=lambda: Bucket(*CHANGES))
+    changes: Allowance = field(default_factory=lambda: Allowance(*CHANGES))
     streams: dict[str, EventStream] = field(default_factory=dict)
     on_end: Callable[["Resource"], None] = lambda _: None
     is_deleted: bool = False
@@ -165,7 +142,7 @@ class Resources:
     def __init__(self, hub: Hub) -> None:
         self._hub: Final = hub
         self._by_id: Final[dict[str, Resource]] = {}
-        self._makers: Final[OrderedDict[bytes, Bucket]] = OrderedDict()
+        self._makers: Final[OrderedDict[bytes, Allowance]] = OrderedDict()
         self._ended: Final[OrderedDict[str, Resource]] = OrderedDict()
         """Sessions that ended a while ago. Clients close their transport first, and then say so."""
 
@@ -186,7 +163,7 @@ class Resources:
                 idle = [one for one, other in self._makers.items() if other.is_full(now_s)]
                 for known in idle or [next(iter(self._makers))]:
                     del self._makers[known]
-            bucket = self._makers[maker] = Bucket(*MAKES)
+            bucket = self._makers[maker] = Allowance(*MAKES)
         self._makers.move_to_end(maker)
         return bucket.take(now_s)
 

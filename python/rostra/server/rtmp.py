@@ -18,6 +18,7 @@ import structlog
 from rostra.ingest.channel import Channel
 from rostra.media.engine import Overloaded
 from rostra.model import local
+from rostra.model.addresses import normalise
 from rostra.model.effects import SignalEvent
 from rostra.model.ids import ServerId, SourceId, StreamKey, StreamName, is_name
 from rostra.model.incoming import TurnedAway
@@ -26,7 +27,6 @@ from rostra.model.refused import InvalidToken, Refused, Unsuitable
 from rostra.model.stream import Door, Problem
 from rostra.model.token import PublishGrant, check
 from rostra.protocol import ingest
-from rostra.server.addresses import normalise
 from rostra.server.clients import Client
 from rostra.server.context import Context
 

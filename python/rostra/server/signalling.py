@@ -12,6 +12,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from rostra.media.engine import Overloaded
+from rostra.model.addresses import group
 from rostra.model.effects import SignalEvent
 from rostra.model.media import TransportId
 from rostra.model.negotiation import NegotiationError
@@ -19,7 +20,6 @@ from rostra.model.refused import InvalidToken, Refused
 from rostra.model.token import Grant, PublishGrant, SubscribeGrant
 from rostra.model.viewing import Project
 from rostra.protocol import jwt, sdp, signal
-from rostra.server.addresses import group
 from rostra.server.clients import Client, log_opened
 from rostra.server.context import Context
 from rostra.server.edge.gate import TooManySessions

@@ -6,6 +6,7 @@ import itertools
 from collections import OrderedDict, deque
 from typing import Final
 
+from rostra.model.rate import Allowance
 from rostra.server.edge.caps import (
     SOCKET_BYTES,
     SOCKET_BYTES_PER_S,
@@ -15,24 +16,6 @@ from rostra.server.edge.caps import (
     SOCKET_WORK_MS,
     SOCKET_WORK_MS_PER_S,
 )
-
-
-class Allowance:
-    """So much at once, and so much a second after that. It may be overdrawn; the debt is waited for."""
-
-    def __init__(self, burst: float, per_s: float) -> None:
-        self._burst: Final = burst
-        self._per_s: Final = per_s
-        self._left = burst
-        self._at_s: float | None = None
-
-    def spend(self, amount: float, now_s: float) -> float:
-        """Spend it; how many seconds to wait until the debt is paid."""
-        if self._at_s is not None:
-            self._left = min(self._burst, self._left + max(0.0, now_s - self._at_s) * self._per_s)
-        self._at_s = now_s
-        self._left -= amount
-        return max(0.0, -self._left / self._per_s)
 
 
 class SocketBudget:
@@ -104,7 +87,7 @@ class Turns:
 
     def charge(self, group: str, work_s: float) -> None:
         """What the latest turn of an address took."""
-        self._cost_s[group] = self._cost_of(group) + work_s
+        self._remember(group, self._cost_of(group) + work_s)
         if work_s >= self._REST_FROM_S:
             self._rests_until_s = asyncio.get_running_loop().time() + work_s
 
@@ -116,11 +99,14 @@ class Turns:
 
     def _grant(self, group: str) -> None:
         self._floor_s = self._cost_of(group)
-        self._cost_s[group] = self._floor_s + self._LEAST_S
+        self._remember(group, self._floor_s + self._LEAST_S)
+        self._begun += 1
+
+    def _remember(self, group: str, cost_s: float) -> None:
+        self._cost_s[group] = cost_s
         self._cost_s.move_to_end(group)
         if len(self._cost_s) > self.MAX_GROUPS:
             self._cost_s.popitem(last=False)
-        self._begun += 1
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._is_scheduled:

@@ -13,7 +13,8 @@ import h11
 import structlog
 from starlette.types import ASGIApp, Scope
 
-from rostra.server.addresses import client_address, group, normalise
+from rostra.model.addresses import group, normalise
+from rostra.server.addresses import client_address
 from rostra.server.edge.budget import Turns
 from rostra.server.edge.caps import (
     HEAD_BYTES,

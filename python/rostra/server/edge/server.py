@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from rostra.server.addresses import normalise
+from rostra.model.addresses import normalise
 from rostra.server.edge.caps import ACCEPTS_PER_TURN
 from rostra.server.edge.connection import Connection, EdgeContext
 
